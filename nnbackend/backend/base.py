@@ -1,0 +1,247 @@
+"""`Backend`: the `xp` object, one array library behind one set of names."""
+
+from __future__ import annotations
+
+import contextlib
+import types
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .. import ops as reference_ops
+from ..errors import ArgumentError, DataError, did_you_mean
+from ..rng import Random
+from .dispatch import KERNEL_MODES, Op, Ops, Override, Tape
+from .transfers import Transfers
+
+DTYPES = ("float32", "float64")
+
+# Creation functions that take the backend's dtype when none is given.
+_CREATION = ("empty", "eye", "full", "identity", "linspace", "ones", "zeros")
+
+# NumPy and CuPy functions that would let data in beside the door, or do not exist on a device.
+_CLOSED = ("array", "asanyarray", "asnumpy", "copyto", "frombuffer", "fromiter", "from_dlpack", "load", "random", "save")
+
+
+class Backend:
+    """One array library, seen through the names that NumPy and CuPy share.
+
+    `xp.matmul`, `xp.exp`, ... are the library's own functions; `xp.zeros` and its like default to `xp.dtype`.
+    Data come in through `xp.asarray` and leave through `xp.to_host`, and by no other door; `xp.transfers` counts both.
+    `xp.ops` holds the primitives, `xp.rng(seed)` random numbers that are the same on every backend.
+
+    Get one from `get_backend`; do not build it yourself unless you are adding a backend (docs/add-a-backend.md).
+
+    >>> import nnbackend as nn
+    >>> xp = nn.get_backend("cpu", dtype="float64")
+    >>> xp.to_host(xp.exp(xp.zeros(2)))
+    array([1., 1.])
+    """
+
+    def __init__(
+        self,
+        name: str,
+        namespace: Any,
+        *,
+        dtype: str = "float32",
+        kernels: str = "auto",
+        overrides: Mapping[str, Iterable[Override]] | None = None,
+    ) -> None:
+        self.name = name
+        self.dtype = np.dtype(dtype)
+        self.index_dtype = np.dtype("int64")
+        self.kernels = kernels
+        self.transfers = Transfers()
+        self.op_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        self.tape: Tape | None = None
+        self._namespace = namespace
+        self.ops = Ops(self, reference_ops, overrides or {})
+
+    # -- the library's functions ------------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        """A function of the array library, remembered so that the next look-up is an ordinary attribute."""
+        if name.startswith("_") or name in _CLOSED:
+            raise AttributeError(f"xp.{name} is not offered: bring data in with xp.asarray, take it out with xp.to_host")
+        try:
+            value = getattr(self._namespace, name)
+        except AttributeError:
+            raise AttributeError(f"backend {self.name!r} has no {name!r}: use a function that NumPy and CuPy share") from None
+        if name in _CREATION:
+            value = self._with_default_dtype(value)
+        setattr(self, name, value)
+        return value
+
+    def _with_default_dtype(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def create(*args: Any, dtype: Any = None, **kwargs: Any) -> Any:
+            return function(*args, dtype=self.dtype if dtype is None else dtype, **kwargs)
+
+        create.__name__ = getattr(function, "__name__", "create")
+        return create
+
+    # -- the two doors ----------------------------------------------------------------------------------------------
+
+    def asarray(self, data: Any, dtype: Any = None) -> Any:
+        """Bring data onto the device.
+
+        Floating-point data become `xp.dtype`, integers and booleans (labels) `xp.index_dtype`, unless `dtype` says
+        otherwise. Takes lists, NumPy and CuPy arrays and whatever speaks DLPack. An array that is here already and has
+        that dtype is returned as it is. Raises `DataError` for what is not numbers.
+
+        >>> import nnbackend as nn
+        >>> xp = nn.get_backend("cpu")
+        >>> xp.asarray([[1.5, 2.0]]).dtype, xp.asarray([0, 1]).dtype
+        (dtype('float32'), dtype('int64'))
+        """
+        if self.is_array(data):
+            wanted = self._dtype_for(data.dtype) if dtype is None else np.dtype(dtype)
+            return data if data.dtype == wanted else data.astype(wanted)
+        host = host_array(data)
+        host = np.asarray(host, dtype=self._dtype_for(host.dtype) if dtype is None else dtype)
+        self.transfers.count_in("xp.asarray", host.nbytes)
+        return self._to_device(host)
+
+    def to_host(self, array: Any) -> np.ndarray:
+        """A NumPy copy of a device array, owned by the caller.
+
+        >>> import nnbackend as nn
+        >>> xp = nn.get_backend("cpu")
+        >>> float(xp.to_host(xp.sum(xp.ones(3))))
+        3.0
+        """
+        if not self.is_array(array):
+            raise DataError(
+                f"xp.to_host of backend {self.name!r} was given {describe(array)}: it takes arrays of this backend only"
+            )
+        self.transfers.count_out("xp.to_host", array.nbytes)
+        return self._from_device(array)
+
+    def no_transfers(self) -> contextlib.AbstractContextManager[None]:
+        """A block in which any crossing between host and device raises `TransferError`."""
+        return self.transfers.forbidden()
+
+    def _dtype_for(self, dtype: np.dtype) -> np.dtype:
+        return self.index_dtype if dtype.kind in "iub" else self.dtype
+
+    # -- what a library has to say for itself: overridden by the GPU and the pretend GPU ----------------------------
+
+    def is_array(self, value: Any) -> bool:
+        """Whether `value` is an array (or a reduction's scalar) of this backend."""
+        return isinstance(value, (np.ndarray, np.generic))
+
+    def _to_device(self, host: np.ndarray) -> Any:
+        return np.array(host)
+
+    def _from_device(self, array: Any) -> np.ndarray:
+        return np.array(array)
+
+    def aligned_zeros(self, size: int) -> Any:
+        """A 1-D array of zeros that starts at a 256-byte boundary, as a GPU's own allocator gives."""
+        raw = np.zeros(size * self.dtype.itemsize + 256, np.uint8)
+        start = -raw.ctypes.data % 256
+        return raw[start : start + size * self.dtype.itemsize].view(self.dtype)
+
+    def synchronize(self) -> None:
+        """Wait until the device has done everything asked of it."""
+
+    def quiet(self) -> contextlib.AbstractContextManager[Any]:
+        """A block without floating-point warnings: a device gives none, and a bad loss is reported by its step."""
+        return np.errstate(all="ignore")
+
+    def compiled_step(self, step: Callable[[], None], *, only_ops: bool = False) -> Callable[[], None]:
+        """A callable that does what `step` does, on the same fixed buffers, as cheaply as this backend can.
+
+        `only_ops` promises that all device work in `step` goes through `xp.ops`; then the CPU writes the ops down at
+        the first call and replays them at the next, past all Python in between. So nothing that changes from
+        step to step may live in a Python number: it would be replayed as it was. Without the promise the CPU calls `step`.
+        """
+        return RecordedStep(self, step) if only_ops else step
+
+    # -- the rest ---------------------------------------------------------------------------------------------------
+
+    def rng(self, seed: int) -> Random:
+        """Random numbers from a seed, the same on every backend (see `nnbackend.rng`)."""
+        return Random(self, seed)
+
+    @property
+    def description(self) -> str:
+        """What runs underneath, for people."""
+        return f"NumPy {np.__version__}"
+
+    def __repr__(self) -> str:
+        kernels = "" if self.kernels == "auto" else f", kernels={self.kernels!r}"
+        return f"get_backend({self.name!r}, dtype={self.dtype.name!r}{kernels})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from .registry import get_backend
+
+        return get_backend, (self.name, self.dtype.name, self.kernels)
+
+
+class RecordedStep:
+    """A step that writes its ops down the first time and replays them afterwards."""
+
+    def __init__(self, xp: Backend, step: Callable[[], None]) -> None:
+        self._xp = xp
+        self._step = step
+        self.tape: Tape | None = None
+
+    def __call__(self) -> None:
+        if self.tape is not None:
+            self.tape.replay()
+            return
+        tape = self._xp.tape = Tape()
+        try:
+            self._step()
+        finally:
+            self._xp.tape = None
+        self.tape = tape
+
+
+def check_settings(dtype: Any, kernels: str) -> tuple[str, str]:
+    """The dtype's and the kernel mode's canonical names, or `ArgumentError`."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in DTYPES:
+        raise ArgumentError(f"unknown dtype {name!r}: expected one of {', '.join(DTYPES)}")
+    if kernels not in KERNEL_MODES:
+        raise ArgumentError(f"unknown kernel mode {kernels!r}: {did_you_mean(kernels, KERNEL_MODES)}")
+    return name, kernels
+
+
+def host_array(data: Any) -> np.ndarray:
+    """Whatever the user has, as a NumPy array of numbers on the host (not copied where that can be avoided)."""
+    if isinstance(data, types.GeneratorType):
+        data = list(data)
+    try:
+        if callable(getattr(data, "get", None)) and hasattr(data, "device") and not isinstance(data, np.ndarray):
+            host = data.get()  # CuPy, and the pretend GPU
+        elif hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
+            host = np.from_dlpack(data)
+        else:
+            host = np.asarray(data)
+    except (TypeError, ValueError, BufferError, OverflowError) as error:
+        reason = str(error).split("\n")[0]
+        raise DataError(f"{describe(data)} cannot be read as an array of numbers: {reason}") from None
+    if host.dtype.kind not in "iubf":
+        raise DataError(f"{describe(data)} holds {host.dtype} values: expected an array of numbers")
+    return host
+
+
+def describe(value: Any) -> str:
+    """A few words on a value for an error message: what it is, and its shape."""
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    kind = type(value).__module__.split(".")[0] + "." + type(value).__name__
+    kind = kind.removeprefix("builtins.")
+    if shape is None:
+        return f"a {kind}"
+    return f"a {kind} of shape {tuple(shape)} and dtype {dtype}"
+
+
+__all__ = ["Backend", "Op", "Override", "check_settings", "describe", "host_array"]

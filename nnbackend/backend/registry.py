@@ -1,0 +1,144 @@
+"""Names to backends: `get_backend`, `use_backend`, `register_backend`, `available_backends`."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArgumentError, BackendError, did_you_mean
+from .base import Backend, check_settings
+
+# A factory takes the device number (None where the name has none), the dtype's name and the kernel mode.
+Factory = Callable[[int | None, str, str], Backend]
+
+_factories: dict[str, Factory] = {}
+_cache: dict[tuple[str, str, str], Backend] = {}
+_innermost: contextvars.ContextVar[Backend | None] = contextvars.ContextVar("nnbackend_backend", default=None)
+
+# Backends that register themselves when their module is imported, which happens when they are asked for.
+_LAZY = {"strict": "nnbackend.testing.strict"}
+
+
+def register_backend(name: str, factory: Factory) -> None:
+    """Make a backend known by a name of letters, digits, `-` and `_`.
+
+    `factory(device, dtype, kernels)` returns a `Backend` or raises `BackendError` with the reason why it cannot;
+    `device` is the number in `name:number`, or None. docs/add-a-backend.md shows one from beginning to end.
+    """
+    if not re.fullmatch(r"[A-Za-z][\w-]*", name) or name == "auto":
+        raise ArgumentError(f"backend name {name!r}: expected letters, digits, '-' and '_', and not 'auto'")
+    _factories[name] = factory
+    for key in [key for key in _cache if key[0].split(":")[0] == name]:
+        del _cache[key]
+
+
+def get_backend(name: str | Backend | None = None, dtype: Any = None, kernels: str | None = None) -> Backend:
+    """The backend of that name: "cpu", "gpu", "gpu:1", "auto", "strict", or a registered one.
+
+    Without a name: that of the innermost `use_backend`, else of the environment variable NNBACKEND, else "cpu".
+    `dtype` is "float32" (default) or "float64". `kernels` is "auto" (faster versions of ops where they are proved),
+    "reference" (none) or "all" (GPU kernels that no GPU has run yet too). The same arguments give the same object.
+
+    Asking for "gpu" where none works raises `BackendError`, in one sentence that says what to do. Only "auto" falls
+    back to the CPU, and prints why.
+
+    >>> import nnbackend as nn
+    >>> nn.get_backend("cpu", dtype="float64")
+    get_backend('cpu', dtype='float64')
+    """
+    if isinstance(name, Backend) or name is None:
+        base = name if isinstance(name, Backend) else _innermost.get()
+        if base is None:
+            return get_backend(os.environ.get("NNBACKEND") or "cpu", dtype, kernels)
+        if dtype is None and kernels is None:
+            return base
+        dtype = base.dtype if dtype is None else dtype
+        return _build(base.name, *check_settings(dtype, kernels or base.kernels))
+    dtype_name, kernel_mode = check_settings("float32" if dtype is None else dtype, kernels or "auto")
+    if name == "auto":
+        backend, reason = choose_backend(dtype_name, kernel_mode)
+        if backend.name == "cpu":
+            print(f"nnbackend: using the CPU: {reason}", file=sys.stderr)
+        return backend
+    return _build(name, dtype_name, kernel_mode)
+
+
+def choose_backend(dtype: Any = None, kernels: str | None = None) -> tuple[Backend, str]:
+    """What "auto" means here: the first GPU if it works, else the CPU, and the reason in words."""
+    settings = check_settings("float32" if dtype is None else dtype, kernels or "auto")
+    try:
+        backend = _build("gpu", *settings)
+    except BackendError as error:
+        return _build("cpu", *settings), str(error)
+    return backend, "a GPU works here"
+
+
+def _build(name: str, dtype: str, kernels: str) -> Backend:
+    key = (name, dtype, kernels)
+    if key not in _cache:
+        family, _, number = str(name).partition(":")
+        if family in _LAZY and family not in _factories:
+            importlib.import_module(_LAZY[family])
+        if family not in _factories or (number and not number.isdecimal()):
+            known = {*_factories, *_LAZY, "auto", "gpu:1"}
+            raise BackendError(f"unknown backend {name!r}: {did_you_mean(name, known)}")
+        _cache[key] = _factories[family](int(number) if number else None, dtype, kernels)
+    return _cache[key]
+
+
+@contextlib.contextmanager
+def use_backend(name: str | Backend | None, dtype: Any = None, kernels: str | None = None) -> Iterator[Backend]:
+    """A block in which layers and models that are given no backend get this one.
+
+    >>> import nnbackend as nn
+    >>> with nn.use_backend("cpu", dtype="float64") as xp:
+    ...     nn.Dense(2, 3, seed=0).xp is xp
+    True
+    """
+    backend = get_backend(name, dtype, kernels)
+    token = _innermost.set(backend)
+    try:
+        with backend.op_scope:
+            yield backend
+    finally:
+        _innermost.reset(token)
+
+
+def available_backends() -> dict[str, str]:
+    """The backends that work on this machine, each with what runs underneath; a GPU counts when a kernel really ran.
+
+    >>> import nnbackend as nn
+    >>> "cpu" in nn.available_backends()
+    True
+    """
+    working = {}
+    for name in (*_factories, *(lazy for lazy in _LAZY if lazy not in _factories)):
+        with contextlib.suppress(BackendError):
+            working[name] = _build(name, "float32", "auto").description
+    return working
+
+
+def _cpu(device: int | None, dtype: str, kernels: str) -> Backend:
+    if device is not None:
+        raise BackendError(f"backend 'cpu:{device}': the CPU has no device number, use 'cpu'")
+    from ..kernels import cpu_overrides
+
+    return Backend("cpu", np, dtype=dtype, kernels=kernels, overrides=cpu_overrides() if kernels != "reference" else None)
+
+
+def _gpu(device: int | None, dtype: str, kernels: str) -> Backend:
+    from .gpu import GPUBackend
+
+    return GPUBackend(device, dtype=dtype, kernels=kernels)
+
+
+register_backend("cpu", _cpu)
+register_backend("gpu", _gpu)

@@ -1,0 +1,58 @@
+"""The counter at the two doors between host and device."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from ..errors import TransferError
+
+
+class Transfers:
+    """Counts what passes between host and device, and can forbid it.
+
+    Counted alike on every backend, the CPU's own included, so that a test on any machine can say "one transfer an epoch".
+    """
+
+    def __init__(self) -> None:
+        self.calls_in = self.bytes_in = self.calls_out = self.bytes_out = 0
+        self._forbidden = 0
+
+    @property
+    def calls(self) -> int:
+        """Crossings in both directions."""
+        return self.calls_in + self.calls_out
+
+    def count_in(self, what: str, nbytes: int) -> None:
+        """Note `nbytes` on their way to the device."""
+        self._refuse(what)
+        self.calls_in += 1
+        self.bytes_in += nbytes
+
+    def count_out(self, what: str, nbytes: int) -> None:
+        """Note `nbytes` on their way to the host."""
+        self._refuse(what)
+        self.calls_out += 1
+        self.bytes_out += nbytes
+
+    def _refuse(self, what: str) -> None:
+        if self._forbidden:
+            raise TransferError(
+                f"{what} moves data between host and device inside xp.no_transfers(): keep the value on the device, "
+                "or move it before or after the step"
+            )
+
+    @contextlib.contextmanager
+    def forbidden(self) -> Iterator[None]:
+        """A block in which every crossing raises `TransferError`."""
+        self._forbidden += 1
+        try:
+            yield
+        finally:
+            self._forbidden -= 1
+
+    def __repr__(self) -> str:
+        return (
+            f"Transfers(in: {self.calls_in} calls, {self.bytes_in} bytes; "
+            f"out: {self.calls_out} calls, {self.bytes_out} bytes)"
+        )
