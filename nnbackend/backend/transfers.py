@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 from ..errors import TransferError
 
 
@@ -42,17 +39,25 @@ class Transfers:
                 "or move it before or after the step"
             )
 
-    @contextlib.contextmanager
-    def forbidden(self) -> Iterator[None]:
+    def forbidden(self) -> NoTransfers:
         """A block in which every crossing raises `TransferError`."""
-        self._forbidden += 1
-        try:
-            yield
-        finally:
-            self._forbidden -= 1
+        return NoTransfers(self)
 
     def __repr__(self) -> str:
         return (
             f"Transfers(in: {self.calls_in} calls, {self.bytes_in} bytes; "
             f"out: {self.calls_out} calls, {self.bytes_out} bytes)"
         )
+
+
+class NoTransfers:
+    """The block of `xp.no_transfers()`; blocks may be nested. A class, since it is entered around every epoch."""
+
+    def __init__(self, transfers: Transfers) -> None:
+        self._transfers = transfers
+
+    def __enter__(self) -> None:
+        self._transfers._forbidden += 1
+
+    def __exit__(self, *exception: object) -> None:
+        self._transfers._forbidden -= 1

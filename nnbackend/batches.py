@@ -1,0 +1,116 @@
+"""Data on the device, in batches that always use the same buffers.
+
+`prepare` checks what the user gave and brings it in, once. `Batches` then hands out batches without another transfer:
+which samples make up a batch is decided on the device, by a shuffled order and a position that ticks along it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .backend import Backend
+from .backend.base import host_array
+from .checks import count
+from .errors import ArgumentError, DataError
+from .losses import Loss
+
+
+def prepare_inputs(xp: Backend, data: Any, n_inputs: int | None) -> Any:
+    """Inputs (samples, features) as an array of the backend, or `DataError` that says what is wrong with them."""
+    inputs = data if xp.is_array(data) else host_array(data)
+    if inputs.ndim != 2:
+        hint = "; for one feature a sample, use X.reshape(-1, 1)" if inputs.ndim == 1 else ""
+        raise DataError(f"X has shape {inputs.shape}: expected two axes, (samples, features){hint}")
+    if not inputs.shape[0] or not inputs.shape[1]:
+        raise DataError(f"X has shape {inputs.shape}: expected at least one sample and one feature")
+    if n_inputs is not None and inputs.shape[1] != n_inputs:
+        raise DataError(f"X has shape {inputs.shape}: the first layer expects {n_inputs} features, (samples, {n_inputs})")
+    inputs = xp.asarray(inputs, dtype=xp.dtype)
+    finite = xp.isfinite(inputs).all(axis=1)
+    if not bool(xp.to_host(finite.all())):
+        row = int(np.argmin(xp.to_host(finite)))
+        raise DataError(
+            f"row {row} of X holds NaN, infinity or a number too large for {xp.dtype}: remove or repair that sample"
+        )
+    return inputs
+
+
+def prepare_targets(xp: Backend, targets: Any, n_samples: int, n_outputs: int, loss: Loss) -> tuple[Any, np.ndarray]:
+    """Targets as the loss takes them, on the device and on the host, or `DataError`."""
+    host = xp.to_host(targets) if xp.is_array(targets) else host_array(targets)
+    if host.ndim == 0 or len(host) != n_samples:
+        found = "no axis" if host.ndim == 0 else f"{len(host)} entries"
+        raise DataError(f"X has {n_samples} samples but y has {found}: expected one target a sample")
+    host = loss.check_targets(host, n_outputs)
+    dtype = xp.index_dtype if host.dtype.kind == "i" else xp.dtype
+    return xp.asarray(host, dtype=dtype), host
+
+
+def check_batch_size(batch_size: Any, n_samples: int) -> int:
+    """The batch size, with None for all samples; `ArgumentError` where it does not fit the data."""
+    if batch_size is None:
+        return n_samples
+    size = count("batch_size", batch_size)
+    if size > n_samples:
+        raise ArgumentError(f"batch_size {size} is larger than the data: expected at most {n_samples}, the number of samples")
+    return size
+
+
+@dataclass
+class Batch:
+    """The buffers of one batch size, and how to fill them; `load` is part of a step."""
+
+    inputs: Any
+    targets: Any
+    size: int
+    source: Batches | None
+    offsets: Any = None
+    indices: Any = None
+
+    def load(self) -> None:
+        """Fill the buffers with the next samples in order, and move on. All data in one batch need no copying."""
+        if (source := self.source) is None:
+            return
+        ops = source.xp.ops
+        ops.batch_indices(source.order, source.position, self.offsets, out=self.indices)
+        ops.gather(source.inputs, self.indices, out=self.inputs)
+        ops.gather(source.targets, self.indices, out=self.targets)
+        ops.advance(self.size, state=source.position)
+
+
+class Batches:
+    """The batches of a data set on the device: full ones, and a last short one where the size does not divide."""
+
+    def __init__(self, xp: Backend, inputs: Any, targets: Any, batch_size: int) -> None:
+        self.xp = xp
+        self.inputs, self.targets = inputs, targets
+        n = len(inputs)
+        self.sizes = [batch_size] * (n // batch_size) + ([n % batch_size] if n % batch_size else [])
+        self.whole = batch_size == n
+        self.order = xp.arange(n, dtype=xp.index_dtype)
+        self.position = xp.zeros(1, dtype=xp.index_dtype)
+
+    def batch(self, size: int) -> Batch:
+        """The buffers for a batch of that size."""
+        if self.whole:
+            return Batch(self.inputs, self.targets, size, None)
+        xp = self.xp
+        return Batch(
+            inputs=xp.empty((size, *self.inputs.shape[1:]), dtype=self.inputs.dtype),
+            targets=xp.empty((size, *self.targets.shape[1:]), dtype=self.targets.dtype),
+            size=size,
+            source=self,
+            offsets=xp.arange(size, dtype=xp.index_dtype),
+            indices=xp.empty(size, dtype=xp.index_dtype),
+        )
+
+    def start_epoch(self, order: Any = None) -> None:
+        """Begin at the front again, in a new order if one is given."""
+        if self.whole:
+            return
+        if order is not None:
+            self.order[...] = order
+        self.position.fill(0)

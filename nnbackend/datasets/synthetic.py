@@ -1,0 +1,79 @@
+"""The book's made-up data, from its own package `nnfs`: the numbers it gives for a seed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..checks import count
+from ..checks import seed as checked_seed
+from ..errors import ArgumentError
+
+
+def spiral(samples: int = 100, classes: int = 3, *, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Points on `classes` spiral arms: X of shape (samples · classes, 2), float64, and labels of shape (samples · classes,).
+
+    `samples` is the number of points an arm. The same seed gives the numbers that `nnfs.datasets.spiral_data` gives after
+    `numpy.random.seed(seed)`; None takes fresh entropy. NumPy's global random state is left as it was.
+
+    >>> import nnbackend as nn
+    >>> X, y = nn.datasets.spiral(samples=100, classes=3, seed=0)
+    >>> X.shape, sorted(set(y.tolist()))
+    ((300, 2), [0, 1, 2])
+    """
+    from nnfs.datasets import spiral_data
+
+    count("samples", samples)
+    count("classes", classes)
+    with _global_random_state(seed):
+        X, y = spiral_data(samples, classes)
+    return np.asarray(X, np.float64), np.asarray(y, np.int64)
+
+
+def vertical(samples: int = 100, classes: int = 3, *, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Points in `classes` vertical clouds (book, chapter 6); shapes and seed as for `spiral`.
+
+    >>> import nnbackend as nn
+    >>> nn.datasets.vertical(samples=10, classes=3, seed=0)[0].shape
+    (30, 2)
+    """
+    from nnfs.datasets import vertical_data
+
+    count("samples", samples)
+    count("classes", classes)
+    with _global_random_state(seed):
+        X, y = vertical_data(samples, classes)
+    return np.asarray(X, np.float64), np.asarray(y, np.int64)
+
+
+def sine(samples: int = 1000) -> tuple[np.ndarray, np.ndarray]:
+    """One period of sin(2πx) on [0, 1) (book, chapter 17): X and y of shape (samples, 1).
+
+    >>> import nnbackend as nn
+    >>> X, y = nn.datasets.sine(4)
+    >>> y.round(3).ravel().tolist()
+    [0.0, 1.0, 0.0, -1.0]
+    """
+    from nnfs.datasets import sine_data
+
+    count("samples", samples)
+    X, y = sine_data(samples)
+    return np.asarray(X, np.float64), np.asarray(y, np.float64)
+
+
+@contextlib.contextmanager
+def _global_random_state(seed: int | None) -> Iterator[None]:
+    """NumPy's global generator seeded for a block, and as it was afterwards: nnfs draws from it."""
+    value = checked_seed(seed)
+    if seed is None:
+        value %= 2**32
+    if value >= 2**32:
+        raise ArgumentError(f"seed {seed!r}: data sets are drawn by NumPy's global generator, which takes 0 to 2**32 - 1")
+    state = np.random.get_state()
+    np.random.seed(value)
+    try:
+        yield
+    finally:
+        np.random.set_state(state)

@@ -1,0 +1,112 @@
+"""Neighbours that are cheaper together, and the table that says which.
+
+A model joins them when it is built, for exactly these types: a subclass is left alone. The layers stay what they
+are - a join works on their buffers and parameters - but what it has no need to compute is left out, and asking for
+it raises an error that names `Model(..., fused=False)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .activations import ReLU, Sigmoid, Softmax
+from .layers import Dense, Layer
+from .losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Loss,
+    SigmoidBinaryCrossentropy,
+    SoftmaxCategoricalCrossentropy,
+)
+
+
+class DenseReLU:
+    """Dense and ReLU as one: the product is never stored, its positive part is."""
+
+    def __init__(self, dense: Dense, relu: ReLU) -> None:
+        self.dense, self.relu = dense, relu
+        reason = "Dense is joined with the ReLU behind it"
+        dense.leave_out(reason, "output")
+        relu.leave_out(reason, "inputs")
+
+    def forward(self, inputs: Any, *, training: bool = False) -> Any:
+        """output = max(0, inputs · weights + biases)"""
+        dense, relu = self.dense, self.relu
+        dense.check_inputs(inputs)
+        dense.inputs = inputs
+        out = relu.buffer("output", (len(inputs), dense.n_neurons))
+        relu.output = dense.xp.ops.dense_relu(inputs, dense.weights, dense.biases, out=out)
+        return relu.output
+
+    def backward(self, dvalues: Any) -> Any:
+        """Gradients of both, the bias gradient on the way through ReLU's"""
+        dense, relu = self.dense, self.relu
+        out = relu.buffer("dinputs", dvalues.shape), dense.dbiases
+        relu.dinputs, _ = dense.xp.ops.relu_biases_gradient(dvalues, relu.output, out=out)
+        return dense.backward_after_biases(relu.dinputs)
+
+
+class Ending:
+    """The end of a model: the last layer's predictions, and the loss on them."""
+
+    def __init__(self, layer: Layer, loss: Loss) -> None:
+        self.layer, self.loss = layer, loss
+
+    def forward(self, inputs: Any, targets: Any, *, training: bool, out: Any) -> Any:
+        """The data loss into `out`; returns the predictions."""
+        predictions = self.layer.forward(inputs, training=training)
+        self.loss.data_loss(predictions, targets, out=out)
+        return predictions
+
+    def backward(self, targets: Any) -> Any:
+        """The gradient of the data loss with respect to the last layer's inputs."""
+        self.loss.dinputs = self.loss.gradient(self.layer.output, targets)
+        return self.layer.backward(self.loss.dinputs)
+
+
+class JoinedEnding(Ending):
+    """An activation and its loss as one, with the simpler gradient."""
+
+    def __init__(self, layer: Layer, loss: Loss, joined: Loss) -> None:
+        super().__init__(layer, loss)
+        self.joined = joined
+        joined.place(layer.xp)
+
+    def forward(self, inputs: Any, targets: Any, *, training: bool, out: Any) -> Any:
+        """The data loss into `out`; returns the predictions."""
+        self.joined.data_loss(inputs, targets, out=out)
+        self.layer.inputs, self.layer.output = inputs, self.joined.output  # type: ignore[attr-defined]
+        return self.layer.output
+
+    def backward(self, targets: Any) -> Any:
+        """The gradient of the data loss with respect to the activation's inputs."""
+        self.layer.dinputs = self.joined.gradient(self.layer.output, targets)
+        return self.layer.dinputs
+
+
+# This is the table. Exact types only.
+JOINED_LAYERS = {(Dense, ReLU): DenseReLU}
+JOINED_LOSSES = {
+    (Softmax, CategoricalCrossentropy): SoftmaxCategoricalCrossentropy,
+    (Sigmoid, BinaryCrossentropy): SigmoidBinaryCrossentropy,
+}
+
+
+def join_layers(layers: Sequence[Layer], *, fused: bool) -> list[Any]:
+    """The layers as stages with `forward` and `backward`: joins where the table has one, else the layer itself."""
+    stages: list[Any] = []
+    rest = list(layers)
+    while rest:
+        join = JOINED_LAYERS.get(tuple(type(layer) for layer in rest[:2])) if fused else None  # type: ignore[call-overload]
+        if join is None:
+            stages.append(rest.pop(0))
+        else:
+            stages.append(join(rest.pop(0), rest.pop(0)))
+    return stages
+
+
+def join_ending(layer: Layer, loss: Loss, *, fused: bool) -> Ending:
+    """The last layer and the loss: joined where the table says so."""
+    joined = JOINED_LOSSES.get((type(layer), type(loss))) if fused else None
+    return Ending(layer, loss) if joined is None else JoinedEnding(layer, loss, joined())

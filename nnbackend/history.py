@@ -1,0 +1,83 @@
+"""What a training run was like, epoch by epoch."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .errors import DataError, did_you_mean
+
+TRAINING = ("epoch", "loss", "data_loss", "regularization_loss", "accuracy", "learning_rate")
+VALIDATION = ("validation_loss", "validation_accuracy")
+
+
+class History(Mapping[str, list[Any]]):
+    """Columns with one entry an epoch: epoch, loss, data_loss, regularization_loss, accuracy, learning_rate, and
+    validation_loss and validation_accuracy where there were validation data.
+
+    loss = data_loss + regularization_loss, measured before the update of each step, and averaged over an epoch's batches
+    with the batch sizes as weights; learning_rate is that of the epoch's last step; validation_loss is the data loss.
+
+    >>> history = History()
+    >>> history.append({"epoch": 1, "loss": 1.0986})
+    >>> history["loss"][-1], len(history)
+    (1.0986, 1)
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[Any]] = {}
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add an epoch."""
+        for name, value in row.items():
+            self._columns.setdefault(name, []).append(value)
+
+    def row(self, index: int) -> dict[str, Any]:
+        """One epoch as a dictionary; -1 is the latest."""
+        return {name: column[index] for name, column in self._columns.items()}
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the columns to a CSV file, with a header line. Numbers are written in full."""
+        with open(path, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(self._columns)
+            writer.writerows(zip(*self._columns.values(), strict=True))
+
+    def __getitem__(self, name: str) -> list[Any]:
+        try:
+            return self._columns[name]
+        except KeyError:
+            raise KeyError(f"no column {name!r} in this history: {did_you_mean(name, self._columns)}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        """The number of epochs."""
+        return len(next(iter(self._columns.values()), ()))
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
+    def __repr__(self) -> str:
+        return f"<History of {len(self)} epochs: {', '.join(self._columns)}>"
+
+
+def format_row(row: Mapping[str, Any]) -> str:
+    """An epoch in one line, saying what the book's lines say.
+
+    >>> format_row({"epoch": 100, "accuracy": 0.713, "loss": 0.711, "data_loss": 0.68, "regularization_loss": 0.031,
+    ...             "learning_rate": 0.02})
+    'epoch: 100, acc: 0.713, loss: 0.711 (data_loss: 0.680, reg_loss: 0.031), lr: 0.02'
+    """
+    if not {"loss", "accuracy"} <= row.keys():
+        raise DataError(f"a row with {', '.join(row)} cannot be printed: expected loss and accuracy among them")
+    line = (
+        f"epoch: {row['epoch']}, acc: {row['accuracy']:.3f}, loss: {row['loss']:.3f} "
+        f"(data_loss: {row['data_loss']:.3f}, reg_loss: {row['regularization_loss']:.3f}), lr: {row['learning_rate']}"
+    )
+    if "validation_loss" in row:
+        line += f", validation acc: {row['validation_accuracy']:.3f}, loss: {row['validation_loss']:.3f}"
+    return line

@@ -1,0 +1,116 @@
+"""Accuracies: how often a network is right (book, chapters 5, 16, 17 and 18)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .backend import Backend
+from .backend.base import describe
+from .checks import positive
+from .errors import DataError, StateError
+from .workspace import OnBackend
+
+
+class Accuracy(OnBackend):
+    """The base. A subclass defines `measure`; `only_ops = True` in its body as for layers."""
+
+    def measure(self, predictions: Any, targets: Any, *, out: Any) -> Any:
+        """The share of correct predictions of a batch into `out`, shape (); arguments are trusted."""
+        raise NotImplementedError(f"{type(self).__name__} needs a method measure(predictions, targets, *, out)")
+
+    def init(self, targets: np.ndarray) -> None:
+        """Look at all training targets (on the host) before training; most accuracies need nothing."""
+
+    def calculate(self, predictions: Any, targets: Any) -> Any:
+        """The share of correct predictions, a device scalar that is valid until the next call."""
+        for name, array in (("predictions", predictions), ("targets", targets)):
+            if not self.xp.is_array(array):
+                raise DataError(
+                    f"{type(self).__name__}.calculate: {name} is {describe(array)}, not an array of backend "
+                    f"{self.xp.name!r}: did you call xp.asarray on your data?"
+                )
+        if len(predictions) != len(targets):
+            raise DataError(f"{len(predictions)} predictions but {len(targets)} targets: expected as many")
+        return self.measure(predictions, targets, out=self.buffer("accuracy", ()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class CategoricalAccuracy(Accuracy):
+    """The share of samples whose most probable class is the target; targets are class indices or one-hot.
+
+    >>> import nnbackend as nn
+    >>> accuracy = nn.CategoricalAccuracy()
+    >>> xp = accuracy.xp
+    >>> float(accuracy.calculate(xp.asarray([[0.7, 0.3], [0.4, 0.6]]), xp.asarray([0, 0])))
+    0.5
+    """
+
+    only_ops = True
+
+    def measure(self, predictions: Any, targets: Any, *, out: Any) -> Any:
+        """out = mean(argmax(predictions) == targets)"""
+        ops = self.xp.ops
+        if targets.ndim == 2:
+            labels = self.buffer("labels", (len(targets),), self.xp.index_dtype)
+            targets = ops.labels_from_one_hot(targets, out=labels)
+        return ops.categorical_accuracy(predictions, targets, out=out)
+
+
+class BinaryAccuracy(Accuracy):
+    """The share of outputs on the target's side of one half (book, chapter 16).
+
+    >>> import nnbackend as nn
+    >>> accuracy = nn.BinaryAccuracy()
+    >>> xp = accuracy.xp
+    >>> float(accuracy.calculate(xp.asarray([[0.7], [0.4]]), xp.asarray([[1.0], [1.0]])))
+    0.5
+    """
+
+    only_ops = True
+
+    def measure(self, predictions: Any, targets: Any, *, out: Any) -> Any:
+        """out = mean((predictions > 0.5) == (targets > 0.5))"""
+        return self.xp.ops.binary_accuracy(predictions, targets, out=out)
+
+
+class RegressionAccuracy(Accuracy):
+    """The share of outputs closer to the target than `precision`, by default std(targets) / 250 (book, chapter 17).
+
+    The default precision is settled by `init(targets)`, which `Model.train` calls.
+
+    >>> import nnbackend as nn
+    >>> accuracy = nn.RegressionAccuracy(precision=0.1)
+    >>> xp = accuracy.xp
+    >>> float(accuracy.calculate(xp.asarray([[1.0], [2.0]]), xp.asarray([[1.05], [2.5]])))
+    0.5
+    """
+
+    only_ops = True
+
+    def __init__(self, precision: float | None = None, *, backend: str | Backend | None = None) -> None:
+        super().__init__(backend)
+        self.precision = None if precision is None else positive("RegressionAccuracy precision", precision)
+        self._on_device: Any = None
+
+    def init(self, targets: np.ndarray) -> None:
+        """precision = std(targets) / 250, unless it is set already"""
+        if self.precision is None:
+            self.precision = float(np.std(targets)) / 250
+
+    def place(self, xp: Backend) -> None:
+        """Move to a backend."""
+        if self._xp is not xp:
+            self._on_device = None
+        super().place(xp)
+
+    def measure(self, predictions: Any, targets: Any, *, out: Any) -> Any:
+        """out = mean(|predictions - targets| < precision)"""
+        if self.precision is None:
+            raise StateError("RegressionAccuracy has no precision yet: call init(targets), or give precision=")
+        if self._on_device is None:
+            self._on_device = self.xp.full((), self.precision)
+        return self.xp.ops.regression_accuracy(predictions, targets, self._on_device, out=out)

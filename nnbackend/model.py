@@ -1,0 +1,398 @@
+"""`Model`: a chain of layers with a loss, an optimizer and an accuracy (book, chapters 18 to 22)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .backend import Backend, get_backend
+from .batches import Batches, check_batch_size, prepare_inputs, prepare_targets
+from .checks import count
+from .checks import seed as checked_seed
+from .errors import ArgumentError, DataError, StateError
+from .fusion import Ending, join_ending, join_layers
+from .history import History
+from .layers import Dense, Layer
+from .losses import Loss
+from .metrics import Accuracy
+from .optimizers import Optimizer
+from .parameters import ParameterBuffer, layer_names
+from .training import Callback, Pass, PrintLines, Records, TrainingRun
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `Model.evaluate` measured. `loss` is the data loss plus the penalties; the book prints the data loss."""
+
+    loss: float
+    data_loss: float
+    regularization_loss: float
+    accuracy: float
+
+
+class Model:
+    """A chain of layers, trained and used as one (book, chapter 18).
+
+    `backend` and `dtype` say where it lives (see `get_backend`); `seed` decides initial weights, shuffling and dropout
+    (None: fresh entropy, recorded in `model.seed`). With `fused=False` neighbours are not joined, and every layer keeps
+    every intermediate. Layers, loss, optimizer and accuracy can be given here, or later with `add` and `set`.
+
+    Raises `ArgumentError` for parts that do not fit together, when the model is first used.
+
+    >>> import nnbackend as nn
+    >>> X, y = nn.datasets.spiral(samples=20, classes=3, seed=0)
+    >>> model = nn.Model(
+    ...     [nn.Dense(2, 16), nn.ReLU(), nn.Dense(16, 3), nn.Softmax()],
+    ...     loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(0.05), seed=0)
+    >>> history = model.train(X, y, epochs=50, print_every=0)
+    >>> history["loss"][-1] < history["loss"][0]
+    True
+    >>> model.predict(X).shape
+    (60, 3)
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[Layer] = (),
+        *,
+        loss: Loss | None = None,
+        optimizer: Optimizer | None = None,
+        accuracy: Accuracy | None = None,
+        backend: str | Backend | None = None,
+        dtype: Any = None,
+        seed: int | None = None,
+        fused: bool = True,
+    ) -> None:
+        layers = list(layers)
+        settled = next((layer._xp for layer in layers if isinstance(layer, Layer) and layer._xp is not None), None)
+        self.xp = get_backend(settled if backend is None else backend, dtype)
+        self.seed = checked_seed(seed)
+        self.fused = fused
+        self.layers: list[Layer] = []
+        self.epoch = 0  # how many epochs it has been trained for; part of a checkpoint
+        self.loss: Loss | None = None
+        self.optimizer: Optimizer | None = None
+        self.accuracy: Accuracy | None = None
+        self.history = History()
+        self._built: _Built | None = None
+        for layer in layers:
+            self.add(layer)
+        self.set(loss=loss, optimizer=optimizer, accuracy=accuracy)
+
+    # -- putting it together ------------------------------------------------------------------------------------------
+
+    def add(self, layer: Layer) -> None:
+        """Append a layer, which moves to the model's backend. Raises `ArgumentError` if it does not fit the one before."""
+        if not isinstance(layer, Layer):
+            raise ArgumentError(f"{layer!r} is not a layer: expected an object such as nn.Dense(2, 64) or nn.ReLU()")
+        if any(layer is known for known in self.layers):
+            raise ArgumentError(f"{layer!r} is in the model already: use a new layer")
+        width = self.n_outputs
+        if None not in (width, layer.n_inputs) and width != layer.n_inputs:
+            raise ArgumentError(
+                f"{layer!r} takes {layer.n_inputs} inputs, but the layers before it give {width}: make both equal"
+            )
+        layer.place(self.xp)
+        layer.stream = len(self.layers)
+        if layer.seed is None:
+            layer.seed = int(np.random.SeedSequence((self.seed, layer.stream)).generate_state(1, np.uint64)[0])
+        self.layers.append(layer)
+        self._built = None
+
+    def set(
+        self, *, loss: Loss | None = None, optimizer: Optimizer | None = None, accuracy: Accuracy | None = None
+    ) -> None:
+        """Give it a loss, an optimizer or an accuracy; what is None stays as it is."""
+        for name, part, kind in (("loss", loss, Loss), ("optimizer", optimizer, Optimizer), ("accuracy", accuracy, Accuracy)):
+            if part is not None:
+                if not isinstance(part, kind):
+                    raise ArgumentError(f"{name} {part!r}: expected an object of a {kind.__name__} class, such as {_EXAMPLES[name]}")
+                setattr(self, name, part)
+                self._built = None
+
+    def finalize(self) -> None:
+        """Lay out parameters in one buffer and join neighbours. Called by itself when the model is first used."""
+        if self._built is None:
+            self._built = _Built(self)
+
+    @property
+    def n_inputs(self) -> int | None:
+        """How many features it takes, where a layer says so."""
+        return next((layer.n_inputs for layer in self.layers if layer.n_inputs is not None), None)
+
+    @property
+    def n_outputs(self) -> int | None:
+        """How many outputs it gives, where a layer says so."""
+        return next((layer.n_outputs for layer in reversed(self.layers) if layer.n_outputs is not None), None)
+
+    @property
+    def built(self) -> _Built:
+        """The finalized form."""
+        self.finalize()
+        assert self._built is not None
+        return self._built
+
+    # -- using it --------------------------------------------------------------------------------------------------------
+
+    def forward(self, inputs: Any, *, training: bool = False) -> Any:
+        """The predictions for a batch on the device, valid until the next call."""
+        with self.xp.quiet():
+            return self.built.forward(inputs, training=training)
+
+    def backward(self, targets: Any) -> Any:
+        """All gradients of the loss on the batch of the last `training_step` or `loss_of`, from its checked targets."""
+        with self.xp.quiet():
+            return self.built.backward(targets)
+
+    def train(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        epochs: int = 1,
+        batch_size: int | None = None,
+        shuffle: bool = True,
+        validation_data: tuple[Any, Any] | None = None,
+        print_every: int | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> History:
+        """Train for `epochs` more epochs and return their history, which is kept in `model.history` as well.
+
+        X has shape (samples, features); y holds a target for each sample, in the form the loss takes. Without
+        `batch_size` a step uses all samples; else batches are drawn in an order shuffled anew for each epoch from the
+        model's seed (`shuffle=False`: as they come), the last one short. `validation_data=(X, y)` is evaluated after
+        every epoch. Lines are printed every `print_every` epochs (None: about ten in all; 0: none).
+
+        Raises `DataError` for data that do not fit, and `NonFiniteLossError` when the loss turns into NaN or infinity.
+        """
+        epochs = count("epochs", epochs)
+        if print_every is not None:
+            count("print_every", print_every, least=0)
+        built = self.built
+        built.need(loss=True, optimizer=True)
+        data = built.prepare(X, y, for_training=True)
+        validation = None
+        if validation_data is not None:
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+                raise DataError("validation_data: expected a pair (X, y)")
+            validation = built.prepare(*validation_data)
+        every = max(1, epochs // 10) if print_every is None else print_every
+        printers = [PrintLines()] if every else []
+        run = TrainingRun(
+            self,
+            data,
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            validation=validation,
+            report_every=every or epochs,
+            callbacks=[*printers, *callbacks],
+        )
+        self.history = run.history
+        return run.run()
+
+    def evaluate(self, X: Any, y: Any, *, batch_size: int | None = None) -> Evaluation:
+        """Losses and accuracy on a data set, weighted by batch size; nothing is learned, nothing dropped."""
+        built = self.built
+        built.need(loss=True)
+        inputs, targets = built.prepare(X, y)
+        batches = Batches(self.xp, inputs, targets, check_batch_size(batch_size, len(inputs)))
+        records = Records(self.xp, len(batches.sizes))
+        evaluation = Pass(self, batches, records, self.evaluation_step, self.only_ops)
+        with self.xp.quiet(), self.xp.op_scope:
+            with self.xp.no_transfers():
+                evaluation.run()
+            row = evaluation.summarize(records.fetch())
+        row.pop("learning_rate")
+        return Evaluation(**row)
+
+    def predict(self, X: Any, *, batch_size: int | None = None) -> np.ndarray:
+        """The network's outputs for X, shape (samples, outputs), as a NumPy array of the caller's own."""
+        inputs = prepare_inputs(self.xp, X, self.n_inputs)
+        size = check_batch_size(batch_size, len(inputs))
+        with self.xp.quiet(), self.xp.op_scope:
+            parts = [
+                self.xp.to_host(self.built.forward(inputs[start : start + size]))
+                for start in range(0, len(inputs), size)
+            ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    # -- steps: what training compiles -----------------------------------------------------------------------------------
+
+    def training_step(self, inputs: Any, targets: Any) -> None:
+        """Forward, loss, backward and update, on arrays of the device and checked targets."""
+        built = self.built
+        built.measure(inputs, targets, training=True)
+        built.backward(targets)
+        built.optimizer.update(built.parameters)
+
+    def evaluation_step(self, inputs: Any, targets: Any) -> None:
+        """Forward and loss without dropout, on arrays of the device and checked targets."""
+        self.built.measure(inputs, targets, training=False)
+
+    @property
+    def measured(self) -> tuple[Any, Any, Any, Any]:
+        """What the last step measured, on the device: data loss, regularization loss, accuracy, learning rate."""
+        return self.built.measured
+
+    @property
+    def only_ops(self) -> bool:
+        """Whether every part promises to compute through `xp.ops` only, so that steps may be replayed op by op."""
+        return self.built.only_ops
+
+    # -- parameters ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def parameter_buffer(self) -> ParameterBuffer:
+        """The flat buffer of all parameters, on the device."""
+        return self.built.parameters
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters by name, on the host.
+
+        >>> import nnbackend as nn
+        >>> {name: value.shape for name, value in nn.Model([nn.Dense(2, 3)]).parameters().items()}
+        {'dense_1.weights': (2, 3), 'dense_1.biases': (1, 3)}
+        """
+        return self.parameter_buffer.to_host()
+
+    def set_parameters(self, values: Mapping[str, Any]) -> None:
+        """Take parameters as `parameters()` gives them, from this or another backend."""
+        self.parameter_buffer.load(values)
+
+    def summary(self) -> str:
+        """The layers with their shapes and parameters, as text."""
+        rows = [("layer", "type", "output", "parameters")]
+        width: int | None = None
+        for name, layer in zip(layer_names(self.layers), self.layers, strict=True):
+            width = width if layer.n_outputs is None else layer.n_outputs
+            size = sum(parameter.size for parameter in layer.parameters.values())
+            rows.append((name, repr(layer), "(n, ?)" if width is None else f"(n, {width})", f"{size:,}"))
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        total = sum(p.size for layer in self.layers for p in layer.parameters.values())
+        lines.append(f"{total:,} parameters on {self.xp.name} ({self.xp.dtype})")
+        lines += [f"{name}: {part!r}" for name in ("loss", "optimizer", "accuracy") if (part := getattr(self, name))]
+        return "\n".join(lines)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is whole, and is built anew around its own layers and parameters when it is used."""
+        return {**vars(self), "_built": None}
+
+    def __repr__(self) -> str:
+        return f"<Model {' → '.join(repr(layer) for layer in self.layers)} on {self.xp!r}>"
+
+
+_EXAMPLES = {
+    "loss": "nn.CategoricalCrossentropy()",
+    "optimizer": "nn.Adam(0.02)",
+    "accuracy": "nn.CategoricalAccuracy()",
+}
+
+
+class _Built:
+    """A model's finalized form: parameters in one buffer, stages with neighbours joined, scalars on the device."""
+
+    def __init__(self, model: Model) -> None:
+        if not model.layers:
+            raise StateError("the model has no layers: give it some, Model([nn.Dense(2, 64), ...]), or add(layer)")
+        self.model, xp = model, model.xp
+        layers = model.layers
+        self.n_outputs = model.n_outputs
+        self.parameters = self._buffer(layers)
+        self.penalized = [parameter for layer in layers for parameter in layer.regularized()]
+        self.stages = join_layers(layers[:-1], fused=model.fused)
+        self.last = layers[-1]
+        self._spare_first_dinputs(layers[0])
+        self.loss, self.accuracy = model.loss, model.accuracy
+        self.ending: Ending | None = None
+        if model.loss is not None:
+            model.loss.place(xp)
+            self.ending = join_ending(self.last, model.loss, fused=model.fused)
+            self.accuracy = model.accuracy or model.loss.accuracy(backend=xp)
+            self.accuracy.place(xp)
+        if model.optimizer is not None:
+            model.optimizer.bind(self.parameters)
+        self.measured = self._measured(xp)
+
+    def _buffer(self, layers: Sequence[Layer]) -> ParameterBuffer:
+        """The layers' common buffer: the one they already share (a copied model), or a new one."""
+        parameters = [parameter for layer in layers for parameter in layer.parameters.values()]
+        buffers = {id(parameter.buffer): parameter.buffer for parameter in parameters}
+        (buffer, *others) = buffers.values() if buffers else (None,)
+        if buffer is not None and not others and buffer.xp is self.model.xp and len(buffer.named) == len(parameters):
+            return buffer
+        return ParameterBuffer.of(*layers)
+
+    def _spare_first_dinputs(self, first: Layer) -> None:
+        if type(first) is Dense:
+            first.wants_dinputs = not self.model.fused or len(self.model.layers) == 1
+            if not first.wants_dinputs:
+                first.leave_out("a model needs no gradient of its own inputs", "dinputs")
+
+    def _measured(self, xp: Backend) -> tuple[Any, Any, Any, Any]:
+        optimizer = self.model.optimizer
+        rate = xp.zeros(1, dtype="float64") if optimizer is None else optimizer.current
+        return xp.zeros(()), xp.zeros(()), xp.zeros(()), rate
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer, which `need` has made sure is there."""
+        assert self.model.optimizer is not None
+        return self.model.optimizer
+
+    @property
+    def only_ops(self) -> bool:
+        """Whether all parts promise it, each in its own class's body."""
+        model = self.model
+        parts: list[Any] = [*model.layers, model.loss, self.accuracy, model.optimizer]
+        parts += [parameter.regularizer for parameter in self.penalized]
+        return all(vars(type(part)).get("only_ops", False) for part in parts if part is not None)
+
+    def need(self, *, loss: bool = False, optimizer: bool = False) -> None:
+        """Raise `StateError` if a part is missing."""
+        for name, needed in (("loss", loss), ("optimizer", optimizer)):
+            if needed and getattr(self.model, name) is None:
+                raise StateError(f"the model has no {name}: give it one, model.set({name}={_EXAMPLES[name]})")
+
+    def prepare(self, X: Any, y: Any, *, for_training: bool = False) -> tuple[Any, Any]:
+        """Data on the device, checked."""
+        assert self.loss is not None and self.accuracy is not None
+        inputs = prepare_inputs(self.model.xp, X, self.model.n_inputs)
+        n_outputs = self.n_outputs if self.n_outputs is not None else inputs.shape[1]
+        targets, host = prepare_targets(self.model.xp, y, len(inputs), n_outputs, self.loss)
+        if for_training:
+            self.accuracy.init(host)
+        return inputs, targets
+
+    def forward(self, inputs: Any, *, training: bool = False) -> Any:
+        """The predictions."""
+        for stage in self.stages:
+            inputs = stage.forward(inputs, training=training)
+        return self.last.forward(inputs, training=training)
+
+    def measure(self, inputs: Any, targets: Any, *, training: bool) -> None:
+        """Forward, and losses and accuracy into `measured`."""
+        assert self.ending is not None and self.accuracy is not None
+        data_loss, regularization_loss, accuracy, _ = self.measured
+        for stage in self.stages:
+            inputs = stage.forward(inputs, training=training)
+        predictions = self.ending.forward(inputs, targets, training=training, out=data_loss)
+        xp = self.model.xp
+        if self.penalized:
+            xp.ops.assign(0.0, out=regularization_loss)
+        for parameter in self.penalized:
+            parameter.regularizer.penalty(xp, parameter.value, state=regularization_loss)  # type: ignore[union-attr]
+        self.accuracy.measure(predictions, targets, out=accuracy)
+
+    def backward(self, targets: Any) -> Any:
+        """All gradients, from the end to the front."""
+        assert self.ending is not None
+        dvalues = self.ending.backward(targets)
+        for stage in reversed(self.stages):
+            dvalues = stage.backward(dvalues)
+        return dvalues

@@ -1,0 +1,249 @@
+"""The training loop: compiled steps over batches, records on the device, and a history that is fetched now and then.
+
+Within an epoch nothing crosses between host and device. Each step writes what it measured into a table on the device;
+the table is fetched for a printed line, or when it is full.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .backend import Backend
+from .batches import Batches, check_batch_size
+from .errors import NonFiniteLossError
+from .history import History, format_row
+
+if TYPE_CHECKING:
+    from .model import Model
+
+# How many rows the table on the device holds, unless one epoch alone needs more: 8192 rows are 256 KiB.
+RECORDS = 8192
+
+
+class Callback:
+    """What may happen while training. Subclass it and pass instances to `Model.train(callbacks=[...])`.
+
+    `on_epoch` is called after each epoch was started, and knows numbers of the host only; fetching anything from the
+    device there would break the rule above. `on_report` gets the epochs since the last report, measured.
+    Setting `run.stop = True` ends training after the current report.
+    """
+
+    def on_train_begin(self, run: TrainingRun) -> None:
+        """Before the first epoch."""
+
+    def on_epoch(self, run: TrainingRun) -> None:
+        """After each epoch; `run.epoch` says which."""
+
+    def on_report(self, run: TrainingRun, rows: Sequence[dict[str, Any]]) -> None:
+        """After epochs were fetched: their rows, oldest first."""
+
+    def on_train_end(self, run: TrainingRun) -> None:
+        """After the last epoch; not after an error."""
+
+
+class PrintLines(Callback):
+    """Prints the last row of every report, as the book does."""
+
+    def on_report(self, run: TrainingRun, rows: Sequence[dict[str, Any]]) -> None:
+        """One line."""
+        print(format_row(rows[-1]))
+
+
+class Records:
+    """What steps measured, a row each, on the device until it is fetched: one transfer for all of them."""
+
+    columns = ("data_loss", "regularization_loss", "accuracy", "learning_rate")
+
+    def __init__(self, xp: Backend, capacity: int) -> None:
+        self.xp = xp
+        self.capacity = capacity
+        table = xp.zeros((capacity, len(self.columns)), dtype="float64")
+        self._state = table, xp.zeros(1, dtype=xp.index_dtype), xp.zeros(len(self.columns), dtype="float64")
+        self.used = 0
+
+    def write(self, *measured: Any) -> None:
+        """Add a row: part of a step."""
+        self.xp.ops.record(*measured, state=self._state)
+
+    def fetch(self) -> np.ndarray:
+        """All rows since the last fetch."""
+        table, cursor, _ = self._state
+        rows = self.xp.to_host(table[: self.used])
+        cursor.fill(0)
+        self.used = 0
+        return rows
+
+
+class Pass:
+    """One way through a data set, batch by batch: a compiled step for each batch size, which writes a record."""
+
+    def __init__(
+        self, model: Model, batches: Batches, records: Records, body: Callable[[Any, Any], None], only_ops: bool
+    ) -> None:
+        self.batches, self.records = batches, records
+        self._steps = {
+            size: model.xp.compiled_step(self._step(model, batches.batch(size), body), only_ops=only_ops)
+            for size in dict.fromkeys(batches.sizes)
+        }
+        self._sequence = [self._steps[size] for size in batches.sizes]
+
+    def _step(self, model: Model, batch: Any, body: Callable[[Any, Any], None]) -> Callable[[], None]:
+        def step() -> None:
+            batch.load()
+            body(batch.inputs, batch.targets)
+            self.records.write(*model.measured)
+
+        return step
+
+    def run(self, order: Any = None) -> None:
+        """Enqueue all batches of an epoch."""
+        self.batches.start_epoch(order)
+        for step in self._sequence:
+            step()
+            self.records.used += 1
+
+    def summarize(self, rows: np.ndarray) -> dict[str, float]:
+        """The records of one epoch in one row: means over the batches, weighted by their sizes."""
+        sizes = self.batches.sizes
+        if len(sizes) == 1:
+            data_loss, regularization_loss, accuracy, learning_rate = rows[0].tolist()
+        else:
+            data_loss, regularization_loss, accuracy, _ = np.average(rows, axis=0, weights=sizes).tolist()
+            learning_rate = float(rows[-1, 3])
+        return {
+            "loss": data_loss + regularization_loss,
+            "data_loss": data_loss,
+            "regularization_loss": regularization_loss,
+            "accuracy": accuracy,
+            "learning_rate": learning_rate,
+        }
+
+
+class TrainingRun:
+    """One call of `Model.train`: what callbacks are given."""
+
+    def __init__(
+        self,
+        model: Model,
+        data: tuple[Any, Any],
+        *,
+        epochs: int,
+        batch_size: int | None,
+        shuffle: bool,
+        validation: tuple[Any, Any] | None,
+        report_every: int,
+        callbacks: Sequence[Callback],
+    ) -> None:
+        xp = model.xp
+        self.model, self.epochs, self.callbacks = model, epochs, list(callbacks)
+        self.first_epoch = model.epoch + 1
+        self.last_epoch = model.epoch + epochs
+        self.history = History()
+        self.stop = False
+        batches = Batches(xp, *data, check_batch_size(batch_size, len(data[0])))
+        sizes = [len(batches.sizes)]
+        self._shuffle = xp.rng(model.seed).permutation if shuffle and not batches.whole else None
+        if validation is not None:
+            checking = Batches(xp, *validation, min(batch_size or len(validation[0]), len(validation[0])))
+            sizes.append(len(checking.sizes))
+        self.steps_per_epoch = sizes[0]
+        self._rows_per_epoch = sum(sizes)
+        self._chunk = max(1, min(report_every, RECORDS // self._rows_per_epoch))
+        self._report_every = report_every
+        self._records = Records(xp, self._chunk * self._rows_per_epoch)
+        self._training = Pass(model, batches, self._records, model.training_step, model.only_ops)
+        self._validation = (
+            Pass(model, checking, self._records, model.evaluation_step, model.only_ops) if validation is not None else None
+        )
+
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch that ran last, counted over all training of the model."""
+        return self.model.epoch
+
+    @property
+    def steps(self) -> int:
+        """How many steps the run has made."""
+        return (self.model.epoch - self.first_epoch + 1) * self.steps_per_epoch
+
+    def run(self) -> History:
+        """Train to the end, until a callback says stop, or until the loss is not finite."""
+        model = self.model
+        self._tell("on_train_begin")
+        with model.xp.quiet(), model.xp.op_scope:
+            try:
+                while model.epoch < self.last_epoch and not self.stop:
+                    self._run_chunk(self._next_report())
+                    self._report()
+            except KeyboardInterrupt:
+                self._collect()  # so that the history has what was finished
+                raise
+        self._tell("on_train_end")
+        return self.history
+
+    def _next_report(self) -> int:
+        """The epoch at which the table is fetched next: the first, every `report_every`th, the last, or when it is full."""
+        epoch = self.model.epoch
+        if epoch + 1 == self.first_epoch and self._report_every > 1:
+            due = epoch + 1
+        else:
+            due = epoch + self._report_every - epoch % self._report_every
+        return min(due, epoch + self._chunk, self.last_epoch)
+
+    def _run_chunk(self, until: int) -> None:
+        model = self.model
+        tickers = [callback for callback in self.callbacks if type(callback).on_epoch is not Callback.on_epoch]
+        with model.xp.no_transfers():
+            while model.epoch < until:
+                self._training.run(self._shuffle and self._shuffle(len(self._training.batches.inputs), step=model.epoch))
+                if self._validation is not None:
+                    self._validation.run()
+                model.epoch += 1
+                for callback in tickers:
+                    callback.on_epoch(self)
+
+    def _report(self) -> None:
+        if rows := self._collect():
+            for callback in self.callbacks:
+                callback.on_report(self, rows)
+
+    def _collect(self) -> list[dict[str, Any]]:
+        """Fetch the table into the history; raise if a loss was not finite."""
+        before = len(self.history)
+        table = self._records.fetch()
+        complete = len(table) // self._rows_per_epoch * self._rows_per_epoch
+        rows = []
+        for start in range(0, complete, self._rows_per_epoch):
+            epoch = self.first_epoch + before + len(rows)
+            training = table[start : start + self.steps_per_epoch]
+            self._check_finite(training, epoch)
+            row = {"epoch": epoch, **self._training.summarize(training)}
+            if self._validation is not None:
+                checked = self._validation.summarize(table[start + self.steps_per_epoch : start + self._rows_per_epoch])
+                row |= {"validation_loss": checked["data_loss"], "validation_accuracy": checked["accuracy"]}
+            self.history.append(row)
+            rows.append(row)
+        return rows
+
+    def _check_finite(self, training: np.ndarray, epoch: int) -> None:
+        losses = training[:, 0] + training[:, 1]
+        if np.isfinite(losses.sum()):
+            return
+        bad = int(np.argmin(np.isfinite(losses)))
+        step = (epoch - 1) * self.steps_per_epoch + bad + 1
+        optimizer = self.model.optimizer
+        value = "NaN" if math.isnan(losses[bad]) else "infinite"
+        raise NonFiniteLossError(
+            f"the loss became {value} at step {step} (epoch {epoch}): try a smaller learning rate than "
+            f"{optimizer.learning_rate:g}, scale the data, and check them for very large values",
+            step=step,
+            epoch=epoch,
+        )
+
+    def _tell(self, event: str) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self)
