@@ -27,7 +27,9 @@ def prepare_inputs(xp: Backend, data: Any, n_inputs: int | None) -> Any:
     if not inputs.shape[0] or not inputs.shape[1]:
         raise DataError(f"X has shape {inputs.shape}: expected at least one sample and one feature")
     if n_inputs is not None and inputs.shape[1] != n_inputs:
-        raise DataError(f"X has shape {inputs.shape}: the first layer expects {n_inputs} features, (samples, {n_inputs})")
+        raise DataError(
+            f"X has shape {inputs.shape}: the first layer expects {n_inputs} features, (samples, {n_inputs})"
+        )
     inputs = xp.asarray(inputs, dtype=xp.dtype)
     finite = xp.isfinite(inputs).all(axis=1)
     if not bool(xp.to_host(finite.all())):
@@ -55,7 +57,9 @@ def check_batch_size(batch_size: Any, n_samples: int) -> int:
         return n_samples
     size = count("batch_size", batch_size)
     if size > n_samples:
-        raise ArgumentError(f"batch_size {size} is larger than the data: expected at most {n_samples}, the number of samples")
+        raise ArgumentError(
+            f"batch_size {size} is larger than the data: expected at most {n_samples}, the number of samples"
+        )
     return size
 
 

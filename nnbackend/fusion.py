@@ -7,7 +7,7 @@ it raises an error that names `Model(..., fused=False)`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .activations import ReLU, Sigmoid, Softmax
@@ -76,7 +76,7 @@ class JoinedEnding(Ending):
     def forward(self, inputs: Any, targets: Any, *, training: bool, out: Any) -> Any:
         """The data loss into `out`; returns the predictions."""
         self.joined.data_loss(inputs, targets, out=out)
-        self.layer.inputs, self.layer.output = inputs, self.joined.output  # type: ignore[attr-defined]
+        self.layer.inputs, self.layer.output = inputs, self.joined.output
         return self.layer.output
 
     def backward(self, targets: Any) -> Any:
@@ -86,8 +86,8 @@ class JoinedEnding(Ending):
 
 
 # This is the table. Exact types only.
-JOINED_LAYERS = {(Dense, ReLU): DenseReLU}
-JOINED_LOSSES = {
+JOINED_LAYERS: dict[tuple[type[Layer], ...], Callable[..., Any]] = {(Dense, ReLU): DenseReLU}
+JOINED_LOSSES: dict[tuple[type[Layer], type[Loss]], type[Loss]] = {
     (Softmax, CategoricalCrossentropy): SoftmaxCategoricalCrossentropy,
     (Sigmoid, BinaryCrossentropy): SigmoidBinaryCrossentropy,
 }
@@ -96,13 +96,12 @@ JOINED_LOSSES = {
 def join_layers(layers: Sequence[Layer], *, fused: bool) -> list[Any]:
     """The layers as stages with `forward` and `backward`: joins where the table has one, else the layer itself."""
     stages: list[Any] = []
-    rest = list(layers)
-    while rest:
-        join = JOINED_LAYERS.get(tuple(type(layer) for layer in rest[:2])) if fused else None  # type: ignore[call-overload]
-        if join is None:
-            stages.append(rest.pop(0))
-        else:
-            stages.append(join(rest.pop(0), rest.pop(0)))
+    position = 0
+    while position < len(layers):
+        pair = layers[position : position + 2]
+        join = JOINED_LAYERS.get(tuple(type(layer) for layer in pair)) if fused else None
+        stages.append(pair[0] if join is None else join(*pair))
+        position += 1 if join is None else 2
     return stages
 
 

@@ -33,6 +33,9 @@ class Layer(OnBackend):
 
     n_inputs: int | None = None
     n_outputs: int | None = None
+    inputs: Any
+    output: Any
+    dinputs: Any
 
     def __init__(self, *, backend: str | Backend | None = None, seed: int | None = None) -> None:
         super().__init__(backend)
@@ -60,7 +63,9 @@ class Layer(OnBackend):
                 "did you call xp.asarray on your data?"
             )
         if inputs.ndim != 2:
-            raise DataError(f"{self!r}.forward: inputs has shape {inputs.shape}: expected two axes, (samples, features)")
+            raise DataError(
+                f"{self!r}.forward: inputs has shape {inputs.shape}: expected two axes, (samples, features)"
+            )
         if self.n_inputs is not None and inputs.shape[1] != self.n_inputs:
             raise DataError(f"{self!r}.forward: inputs has shape {inputs.shape}: expected (samples, {self.n_inputs})")
         if inputs.dtype != xp.dtype:
@@ -72,7 +77,9 @@ class Layer(OnBackend):
     def check_dvalues(self, dvalues: Any) -> None:
         """Raise `DataError` unless `dvalues` is an array of this backend in the shape of `output`."""
         if not self.xp.is_array(dvalues):
-            raise DataError(f"{self!r}.backward: dvalues is {describe(dvalues)}, not an array of backend {self.xp.name!r}")
+            raise DataError(
+                f"{self!r}.backward: dvalues is {describe(dvalues)}, not an array of backend {self.xp.name!r}"
+            )
         shape = (len(self.inputs), self.n_outputs) if self.n_outputs is not None else self.inputs.shape
         if dvalues.shape != shape:
             raise DataError(f"{self!r}.backward: dvalues has shape {dvalues.shape}: expected {shape}, as output has")
@@ -198,7 +205,9 @@ class Dense(Layer):
         self.n_outputs = self.n_neurons = count("Dense n_neurons", n_neurons)
         for name, regularizer in (("weight", weight_regularizer), ("bias", bias_regularizer)):
             if regularizer is not None and not isinstance(regularizer, Regularizer):
-                raise ArgumentError(f"Dense {name}_regularizer {regularizer!r}: expected a Regularizer such as nn.L2(5e-4)")
+                raise ArgumentError(
+                    f"Dense {name}_regularizer {regularizer!r}: expected a Regularizer such as nn.L2(5e-4)"
+                )
         self.wants_dinputs = True  # a model's first layer can do without
         self.parameters = {
             "weights": Parameter((n_inputs, n_neurons), weight_initializer or Normal(0.01), weight_regularizer),
@@ -255,7 +264,7 @@ class Dropout(Layer):
     >>> import nnbackend as nn
     >>> dropout = nn.Dropout(0.5, seed=0)
     >>> dropout.forward(dropout.xp.ones((1, 4)), training=True).tolist()
-    [[0.0, 2.0, 2.0, 0.0]]
+    [[0.0, 2.0, 2.0, 2.0]]
     """
 
     only_ops = True

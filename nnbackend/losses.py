@@ -21,6 +21,8 @@ class Loss(OnBackend):
 
     #: The accuracy that a model with this loss measures unless it is told another.
     accuracy: type[Accuracy] = CategoricalAccuracy
+    output: Any
+    dinputs: Any
 
     # -- what a subclass defines; arguments are trusted --------------------------------------------------------------
 
@@ -88,7 +90,9 @@ def check_labels(targets: np.ndarray, classes: int) -> np.ndarray:
     if targets.ndim == 2 and targets.shape[1] > 1:
         return _check_one_hot(targets, classes)
     if targets.ndim != 1 and targets.shape[1:] != (1,):
-        raise DataError(f"targets have shape {targets.shape}: expected class indices (n,) or one-hot rows (n, {classes})")
+        raise DataError(
+            f"targets have shape {targets.shape}: expected class indices (n,) or one-hot rows (n, {classes})"
+        )
     labels = targets.reshape(-1)
     if labels.dtype.kind == "f":
         if not np.all(labels == np.floor(labels)):
@@ -110,7 +114,9 @@ def _check_one_hot(targets: np.ndarray, classes: int) -> np.ndarray:
         raise DataError(f"one-hot targets have {targets.shape[1]} columns: expected {classes}, one for each output")
     bad = ~(((targets == 0) | (targets == 1)).all(axis=1) & (targets.sum(axis=1) == 1))
     if bad.any():
-        raise DataError(f"row {int(np.argmax(bad))} of the targets is not one-hot: expected a single 1 and zeros otherwise")
+        raise DataError(
+            f"row {int(np.argmax(bad))} of the targets is not one-hot: expected a single 1 and zeros otherwise"
+        )
     return targets.argmax(axis=1).astype(np.int64)
 
 
@@ -182,7 +188,9 @@ def check_values(targets: np.ndarray, n_outputs: int) -> np.ndarray:
     if targets.ndim == 1:
         targets = targets.reshape(-1, 1)
     if targets.ndim != 2 or targets.shape[1] != n_outputs:
-        raise DataError(f"targets have shape {targets.shape}: expected ({len(targets)}, {n_outputs}), a column an output")
+        raise DataError(
+            f"targets have shape {targets.shape}: expected ({len(targets)}, {n_outputs}), a column an output"
+        )
     if not np.isfinite(targets).all():
         row = int(np.argmin(np.isfinite(targets).all(axis=1)))
         raise DataError(f"row {row} of the targets holds NaN or infinity: remove or repair that sample")

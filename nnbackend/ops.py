@@ -91,7 +91,9 @@ def softmax_backward(xp: Any, dvalues: Any, output: Any, *, out: Any) -> Any:
     return xp.multiply(output, dvalues - shares, out=out)
 
 
-def dropout(xp: Any, inputs: Any, step: Any, *, rate: float, key: int, stream: int, out: tuple[Any, Any]) -> tuple[Any, Any]:
+def dropout(
+    xp: Any, inputs: Any, step: Any, *, rate: float, key: int, stream: int, out: tuple[Any, Any]
+) -> tuple[Any, Any]:
     """output = inputs · mask, where mask is 1 / (1 - rate) with probability 1 - rate, else 0; out = (output, mask).
 
     An element is dropped where its 32-bit random word is below rate · 2³². `step` is an int64 array of shape (1,).
@@ -290,9 +292,7 @@ def rmsprop(xp: Any, grads: Any, learning_rate: Any, *, rho: float, epsilon: flo
     return state
 
 
-def adam(
-    xp: Any, grads: Any, step_sizes: Any, *, beta_1: float, beta_2: float, epsilon: float, state: Any
-) -> Any:
+def adam(xp: Any, grads: Any, step_sizes: Any, *, beta_1: float, beta_2: float, epsilon: float, state: Any) -> Any:
     """m = β₁ m + (1 - β₁) g;  v = β₂ v + (1 - β₂) g²;  w -= rate · m / (√v · scale + ε), (rate, scale) = step_sizes"""
     values, momentums, cache = state
     rate, scale = step_sizes

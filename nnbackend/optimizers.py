@@ -104,7 +104,9 @@ class Optimizer:
     @iterations.setter
     def iterations(self, value: int) -> None:
         if self._parameters is None:
-            raise StateError("an optimizer has no iterations before it is bound to parameters: call bind(parameters) first")
+            raise StateError(
+                "an optimizer has no iterations before it is bound to parameters: call bind(parameters) first"
+            )
         self._schedule["iterations"].fill(value)
 
     @property

@@ -116,7 +116,9 @@ class ParameterBuffer:
         if not layers:
             raise ArgumentError("ParameterBuffer.of() was given no layer: expected at least one")
         if len({id(layer) for layer in layers}) < len(layers):
-            raise ArgumentError("ParameterBuffer.of() was given the same layer twice: each layer has its own parameters")
+            raise ArgumentError(
+                "ParameterBuffer.of() was given the same layer twice: each layer has its own parameters"
+            )
         if len({id(layer.xp) for layer in layers}) > 1:
             backends = sorted({repr(layer.xp) for layer in layers})
             raise ArgumentError(f"the layers live on different backends ({', '.join(backends)}): build them on one")
@@ -138,9 +140,7 @@ class ParameterBuffer:
     def split(self, flat: Any) -> dict[str, np.ndarray]:
         """Host copies, by parameter, of any flat device array laid out like `values`: one transfer."""
         host = self.xp.to_host(flat)
-        return {
-            name: host[p.offset : p.offset + p.size].reshape(p.shape).copy() for name, p in self.named.items()
-        }
+        return {name: host[p.offset : p.offset + p.size].reshape(p.shape).copy() for name, p in self.named.items()}
 
     def load(self, values: Mapping[str, Any]) -> None:
         """Take values by name, as `to_host` gives them: one transfer. All names and shapes are checked first."""

@@ -157,7 +157,9 @@ class TrainingRun:
         self._records = Records(xp, self._chunk * self._rows_per_epoch)
         self._training = Pass(model, batches, self._records, model.training_step, model.only_ops)
         self._validation = (
-            Pass(model, checking, self._records, model.evaluation_step, model.only_ops) if validation is not None else None
+            Pass(model, checking, self._records, model.evaluation_step, model.only_ops)
+            if validation is not None
+            else None
         )
 
     @property
@@ -199,7 +201,9 @@ class TrainingRun:
         tickers = [callback for callback in self.callbacks if type(callback).on_epoch is not Callback.on_epoch]
         with model.xp.no_transfers():
             while model.epoch < until:
-                self._training.run(self._shuffle and self._shuffle(len(self._training.batches.inputs), step=model.epoch))
+                self._training.run(
+                    self._shuffle and self._shuffle(len(self._training.batches.inputs), step=model.epoch)
+                )
                 if self._validation is not None:
                     self._validation.run()
                 model.epoch += 1
@@ -216,7 +220,7 @@ class TrainingRun:
         before = len(self.history)
         table = self._records.fetch()
         complete = len(table) // self._rows_per_epoch * self._rows_per_epoch
-        rows = []
+        rows: list[dict[str, Any]] = []
         for start in range(0, complete, self._rows_per_epoch):
             epoch = self.first_epoch + before + len(rows)
             training = table[start : start + self.steps_per_epoch]
@@ -235,11 +239,10 @@ class TrainingRun:
             return
         bad = int(np.argmin(np.isfinite(losses)))
         step = (epoch - 1) * self.steps_per_epoch + bad + 1
-        optimizer = self.model.optimizer
         value = "NaN" if math.isnan(losses[bad]) else "infinite"
         raise NonFiniteLossError(
             f"the loss became {value} at step {step} (epoch {epoch}): try a smaller learning rate than "
-            f"{optimizer.learning_rate:g}, scale the data, and check them for very large values",
+            f"{self.model.built.optimizer.learning_rate:g}, scale the data, and check them for very large values",
             step=step,
             epoch=epoch,
         )

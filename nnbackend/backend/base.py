@@ -21,7 +21,18 @@ DTYPES = ("float32", "float64")
 _CREATION = ("empty", "eye", "full", "identity", "linspace", "ones", "zeros")
 
 # NumPy and CuPy functions that would let data in beside the door, or do not exist on a device.
-_CLOSED = ("array", "asanyarray", "asnumpy", "copyto", "frombuffer", "fromiter", "from_dlpack", "load", "random", "save")
+_CLOSED = (
+    "array",
+    "asanyarray",
+    "asnumpy",
+    "copyto",
+    "frombuffer",
+    "fromiter",
+    "from_dlpack",
+    "load",
+    "random",
+    "save",
+)
 
 
 class Backend:
@@ -63,11 +74,15 @@ class Backend:
     def __getattr__(self, name: str) -> Any:
         """A function of the array library, remembered so that the next look-up is an ordinary attribute."""
         if name.startswith("_") or name in _CLOSED:
-            raise AttributeError(f"xp.{name} is not offered: bring data in with xp.asarray, take it out with xp.to_host")
+            raise AttributeError(
+                f"xp.{name} is not offered: bring data in with xp.asarray, take it out with xp.to_host"
+            )
         try:
             value = getattr(self._namespace, name)
         except AttributeError:
-            raise AttributeError(f"backend {self.name!r} has no {name!r}: use a function that NumPy and CuPy share") from None
+            raise AttributeError(
+                f"backend {self.name!r} has no {name!r}: use a function that NumPy and CuPy share"
+            ) from None
         if name in _CREATION:
             value = self._with_default_dtype(value)
         setattr(self, name, value)

@@ -8,7 +8,7 @@ arrays, so that later steps go straight to it: which kernel runs is decided when
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
@@ -38,7 +38,9 @@ class Override:
 class Op:
     """One primitive on one backend: `xp.ops.relu(inputs, out=output)`."""
 
-    def __init__(self, xp: Backend, name: str, reference: Callable[..., Any], overrides: Iterable[Override] = ()) -> None:
+    def __init__(
+        self, xp: Backend, name: str, reference: Callable[..., Any], overrides: Iterable[Override] = ()
+    ) -> None:
         self.name = name
         self.reference = partial(reference, xp)
         self.overrides = tuple(overrides)
@@ -70,12 +72,13 @@ class Ops:
     def __init__(self, xp: Backend, reference: ModuleType, overrides: Mapping[str, Iterable[Override]]) -> None:
         functions = references(reference)
         if unknown := set(overrides) - set(functions):
-            raise ArgumentError(f"override of an unknown op {unknown.pop()!r}: {did_you_mean(unknown, functions)}")
+            name = min(unknown)
+            raise ArgumentError(f"override of an unknown op {name!r}: {did_you_mean(name, functions)}")
         for name, function in functions.items():
             usable = [o for o in overrides.get(name, ()) if xp.kernels == "all" or (xp.kernels == "auto" and o.proved)]
             setattr(self, name, Op(xp, name, function, usable))
 
-    def __iter__(self) -> Iterable[Op]:
+    def __iter__(self) -> Iterator[Op]:
         return iter(vars(self).values())
 
     if TYPE_CHECKING:

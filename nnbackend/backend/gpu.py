@@ -106,7 +106,9 @@ def probe(device: int = 0) -> Any:
     except Exception as error:
         raise BackendError(_kernel_sentence(error)) from None
     if total != 999_000:
-        raise BackendError(f"the GPU computed 2 + 4 + ... + 1998 as {total} instead of 999000: do not trust it; check the driver")
+        raise BackendError(
+            f"the GPU computed 2 + 4 + ... + 1998 as {total} instead of 999000: do not trust it; check the driver"
+        )
     return cupy
 
 
@@ -136,7 +138,9 @@ def _import_cupy() -> Any:
     except ModuleNotFoundError:
         raise BackendError(f"backend 'gpu' needs CuPy, which is not installed; {_INSTALL}") from None
     except Exception as error:
-        raise BackendError(f"backend 'gpu' cannot be used: CuPy does not import ({_first_line(error)}); re{_INSTALL}") from None
+        raise BackendError(
+            f"backend 'gpu' cannot be used: CuPy does not import ({_first_line(error)}); re{_INSTALL}"
+        ) from None
     return cupy
 
 
@@ -148,7 +152,10 @@ def _driver_sentence(error: Exception) -> str:
             "CUDA 12: driver 525); install or update the driver, in a container run with --gpus all, or use --backend cpu"
         )
     if "NoDevice" in text:
-        return "backend 'gpu' cannot be used: the driver sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --backend cpu"
+        return (
+            "backend 'gpu' cannot be used: the driver sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES, "
+            "or use --backend cpu"
+        )
     return f"backend 'gpu' cannot be used: CUDA does not start ({text}); check nvidia-smi, or use --backend cpu"
 
 

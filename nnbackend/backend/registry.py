@@ -131,7 +131,9 @@ def _cpu(device: int | None, dtype: str, kernels: str) -> Backend:
         raise BackendError(f"backend 'cpu:{device}': the CPU has no device number, use 'cpu'")
     from ..kernels import cpu_overrides
 
-    return Backend("cpu", np, dtype=dtype, kernels=kernels, overrides=cpu_overrides() if kernels != "reference" else None)
+    return Backend(
+        "cpu", np, dtype=dtype, kernels=kernels, overrides=cpu_overrides() if kernels != "reference" else None
+    )
 
 
 def _gpu(device: int | None, dtype: str, kernels: str) -> Backend:

@@ -70,10 +70,12 @@ def _global_random_state(seed: int | None) -> Iterator[None]:
     if seed is None:
         value %= 2**32
     if value >= 2**32:
-        raise ArgumentError(f"seed {seed!r}: data sets are drawn by NumPy's global generator, which takes 0 to 2**32 - 1")
-    state = np.random.get_state()
-    np.random.seed(value)
+        raise ArgumentError(
+            f"seed {seed!r}: data sets are drawn by NumPy's global generator, which takes 0 to 2**32 - 1"
+        )
+    state = np.random.get_state()  # noqa: NPY002 - nnfs draws from it
+    np.random.seed(value)  # noqa: NPY002
     try:
         yield
     finally:
-        np.random.set_state(state)
+        np.random.set_state(state)  # noqa: NPY002

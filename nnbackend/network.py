@@ -1,0 +1,130 @@
+"""A model's finalized form: what is worked out once, when the model is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .backend import Backend
+from .batches import prepare_inputs, prepare_targets
+from .errors import StateError
+from .fusion import Ending, join_ending, join_layers
+from .layers import Dense, Layer
+from .optimizers import Optimizer
+from .parameters import ParameterBuffer
+
+if TYPE_CHECKING:
+    from .model import Model
+
+# How one writes a part that a model lacks, for error messages.
+EXAMPLES = {
+    "loss": "nn.CategoricalCrossentropy()",
+    "optimizer": "nn.Adam(0.02)",
+    "accuracy": "nn.CategoricalAccuracy()",
+}
+
+
+class Network:
+    """A model's finalized form: parameters in one buffer, stages with neighbours joined, scalars on the device."""
+
+    def __init__(self, model: Model) -> None:
+        if not model.layers:
+            raise StateError("the model has no layers: give it some, Model([nn.Dense(2, 64), ...]), or add(layer)")
+        self.model, xp = model, model.xp
+        layers = model.layers
+        self.n_outputs = model.n_outputs
+        self.parameters = self._buffer(layers)
+        self.penalized = [parameter for layer in layers for parameter in layer.regularized()]
+        self.stages = join_layers(layers[:-1], fused=model.fused)
+        self.last = layers[-1]
+        self._spare_first_dinputs(layers[0])
+        self.loss, self.accuracy = model.loss, model.accuracy
+        self.ending: Ending | None = None
+        if model.loss is not None:
+            model.loss.place(xp)
+            self.ending = join_ending(self.last, model.loss, fused=model.fused)
+            self.accuracy = model.accuracy or model.loss.accuracy(backend=xp)
+            self.accuracy.place(xp)
+        if model.optimizer is not None:
+            model.optimizer.bind(self.parameters)
+        self.measured = self._measured(xp)
+
+    def _buffer(self, layers: Sequence[Layer]) -> ParameterBuffer:
+        """The layers' common buffer: the one they already share (a copied model), or a new one."""
+        parameters = [parameter for layer in layers for parameter in layer.parameters.values()]
+        buffers = {id(parameter.buffer): parameter.buffer for parameter in parameters}
+        (buffer, *others) = buffers.values() if buffers else (None,)
+        if buffer is not None and not others and buffer.xp is self.model.xp and len(buffer.named) == len(parameters):
+            return buffer
+        return ParameterBuffer.of(*layers)
+
+    def _spare_first_dinputs(self, first: Layer) -> None:
+        if type(first) is Dense:
+            first.wants_dinputs = not self.model.fused or len(self.model.layers) == 1
+            if not first.wants_dinputs:
+                first.leave_out("a model needs no gradient of its own inputs", "dinputs")
+
+    def _measured(self, xp: Backend) -> tuple[Any, Any, Any, Any]:
+        optimizer = self.model.optimizer
+        rate = xp.zeros(1, dtype="float64") if optimizer is None else optimizer.current
+        return xp.zeros(()), xp.zeros(()), xp.zeros(()), rate
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer, which `need` has made sure is there."""
+        assert self.model.optimizer is not None
+        return self.model.optimizer
+
+    @property
+    def only_ops(self) -> bool:
+        """Whether all parts promise it, each in its own class's body."""
+        model = self.model
+        parts: list[Any] = [*model.layers, model.loss, self.accuracy, model.optimizer]
+        parts += [parameter.regularizer for parameter in self.penalized]
+        return all(vars(type(part)).get("only_ops", False) for part in parts if part is not None)
+
+    def need(self, *, loss: bool = False, optimizer: bool = False) -> None:
+        """Raise `StateError` if a part is missing."""
+        for name, needed in (("loss", loss), ("optimizer", optimizer)):
+            if needed and getattr(self.model, name) is None:
+                raise StateError(f"the model has no {name}: give it one, model.set({name}={EXAMPLES[name]})")
+
+    def prepare(self, X: Any, y: Any, *, for_training: bool = False) -> tuple[Any, Any]:
+        """Data on the device, checked."""
+        assert self.loss is not None
+        assert self.accuracy is not None
+        inputs = prepare_inputs(self.model.xp, X, self.model.n_inputs)
+        n_outputs = self.n_outputs if self.n_outputs is not None else inputs.shape[1]
+        targets, host = prepare_targets(self.model.xp, y, len(inputs), n_outputs, self.loss)
+        if for_training:
+            self.accuracy.init(host)
+        return inputs, targets
+
+    def forward(self, inputs: Any, *, training: bool = False) -> Any:
+        """The predictions."""
+        for stage in self.stages:
+            inputs = stage.forward(inputs, training=training)
+        return self.last.forward(inputs, training=training)
+
+    def measure(self, inputs: Any, targets: Any, *, training: bool) -> None:
+        """Forward, and losses and accuracy into `measured`."""
+        assert self.ending is not None
+        assert self.accuracy is not None
+        data_loss, regularization_loss, accuracy, _ = self.measured
+        for stage in self.stages:
+            inputs = stage.forward(inputs, training=training)
+        predictions = self.ending.forward(inputs, targets, training=training, out=data_loss)
+        xp = self.model.xp
+        if self.penalized:
+            xp.ops.assign(0.0, out=regularization_loss)
+        for parameter in self.penalized:
+            parameter.regularizer.penalty(xp, parameter.value, state=regularization_loss)  # type: ignore[union-attr]
+        self.accuracy.measure(predictions, targets, out=accuracy)
+
+    def backward(self, targets: Any) -> Any:
+        """All gradients, from the end to the front."""
+        assert self.ending is not None
+        dvalues = self.ending.backward(targets)
+        for stage in reversed(self.stages):
+            dvalues = stage.backward(dvalues)
+        return dvalues
