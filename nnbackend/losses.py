@@ -70,10 +70,9 @@ class Loss(OnBackend):
             if len(predictions) != len(targets):
                 raise DataError(f"{len(predictions)} predictions but {len(targets)} targets: expected as many")
             checked = self.check_targets(self.xp.to_host(targets), predictions.shape[1])
-            if checked.shape != targets.shape or checked.dtype != targets.dtype:
-                self._targets = self.xp.asarray(checked, dtype=checked.dtype)
-            else:
-                self._targets = targets
+            dtype = self.xp.index_dtype if checked.dtype.kind == "i" else self.xp.dtype
+            same = checked.shape == targets.shape and targets.dtype == dtype
+            self._targets = targets if same else self.xp.asarray(checked, dtype=dtype)
             self._seen = targets
         return self._targets
 

@@ -149,7 +149,7 @@ class Model:
             return self.built.forward(inputs, training=training)
 
     def backward(self, targets: Any) -> Any:
-        """All gradients of the loss on the batch of the last `training_step` or `loss_of`, from its checked targets."""
+        """All gradients of the loss on the batch of the last `evaluation_step` or `training_step`, and its targets."""
         with self.xp.quiet():
             return self.built.backward(targets)
 
