@@ -243,8 +243,11 @@ def attributes_of_own_backend(folder: Path) -> set[str]:
     for path in folder.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef) and "Backend" in map(ast.unparse, node.bases):
-                found |= {item.name for item in ast.walk(node) if isinstance(item, ast.FunctionDef)}
-                found |= {item.attr for item in ast.walk(node) if isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store)}
+                items = list(ast.walk(node))
+                found |= {item.name for item in items if isinstance(item, ast.FunctionDef)}
+                found |= {
+                    item.attr for item in items if isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store)
+                }
     return found
 
 
