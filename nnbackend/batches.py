@@ -42,7 +42,8 @@ def prepare_inputs(xp: Backend, data: Any, n_inputs: int | None) -> Any:
 
 def prepare_targets(xp: Backend, targets: Any, n_samples: int, n_outputs: int, loss: Loss) -> tuple[Any, np.ndarray]:
     """Targets as the loss takes them, on the device and on the host, or `DataError`."""
-    host = xp.to_host(targets) if xp.is_array(targets) else host_array(targets)
+    on_device = xp.is_array(targets) and not isinstance(targets, np.ndarray)
+    host = xp.to_host(targets) if on_device else host_array(targets)
     if host.ndim == 0 or len(host) != n_samples:
         found = "no axis" if host.ndim == 0 else f"{len(host)} entries"
         raise DataError(f"X has {n_samples} samples but y has {found}: expected one target a sample")

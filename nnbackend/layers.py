@@ -286,6 +286,7 @@ class Dropout(Layer):
         if self._step is not None and self._xp is not xp:
             self._step = xp.asarray(self.xp.to_host(self._step))
         super().place(xp)
+        _ = self.step  # made now: a recorded step that made it would begin at zero in every replay
 
     def forward(self, inputs: Any, *, training: bool = False) -> Any:
         """output = inputs · mask while training, else inputs"""

@@ -100,12 +100,13 @@ class RegressionAccuracy(Accuracy):
         """precision = std(targets) / 250, unless it is set already"""
         if self.precision is None:
             self.precision = float(np.std(targets)) / 250
+        self._on_device = self.xp.full((), self.precision)
 
     def place(self, xp: Backend) -> None:
         """Move to a backend."""
-        if self._xp is not xp:
-            self._on_device = None
         super().place(xp)
+        if self.precision is not None:
+            self._on_device = xp.full((), self.precision)
 
     def measure(self, predictions: Any, targets: Any, *, out: Any) -> Any:
         """out = mean(|predictions - targets| < precision)"""

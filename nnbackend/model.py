@@ -177,6 +177,9 @@ class Model:
         epochs = count("epochs", epochs)
         if print_every is not None:
             count("print_every", print_every, least=0)
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise ArgumentError(f"callback {callback!r}: expected an object of a class derived from nn.Callback")
         built = self.built
         built.need(loss=True, optimizer=True)
         data = built.prepare(X, y, for_training=True)

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .activations import Linear, ReLU
 from .backend import Backend
 from .batches import prepare_inputs, prepare_targets
-from .errors import StateError
+from .errors import ArgumentError, StateError
 from .fusion import Ending, join_ending, join_layers
-from .layers import Dense, Layer
+from .layers import Dense, Dropout, Layer
+from .losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Loss,
+    SigmoidBinaryCrossentropy,
+    SoftmaxCategoricalCrossentropy,
+)
 from .optimizers import Optimizer
 from .parameters import ParameterBuffer
 
@@ -22,6 +30,29 @@ EXAMPLES = {
     "optimizer": "nn.Adam(0.02)",
     "accuracy": "nn.CategoricalAccuracy()",
 }
+
+
+# What a last layer of these types gives is no probability. A layer of the user's own is trusted.
+_NO_PROBABILITIES = (Dense, Dropout, Linear, ReLU)
+
+
+def check_loss_suits(loss: Loss, last: Layer, n_outputs: int | None) -> None:
+    """Raise `ArgumentError` where a loss would be nonsense on what the last layer gives."""
+    kind = type(loss).__name__
+    if isinstance(loss, (SoftmaxCategoricalCrossentropy, SigmoidBinaryCrossentropy)):
+        raise ArgumentError(
+            f"{kind} has its activation inside and is for loops by hand: end the model with the activation "
+            "and give it the plain loss; a model joins them by itself"
+        )
+    needed = {CategoricalCrossentropy: "Softmax", BinaryCrossentropy: "Sigmoid"}.get(type(loss))
+    if needed and isinstance(last, _NO_PROBABILITIES):
+        raise ArgumentError(
+            f"{kind} takes probabilities, but the last layer is {last!r}: end the model with nn.{needed}()"
+        )
+    if isinstance(loss, CategoricalCrossentropy) and n_outputs == 1:
+        raise ArgumentError(
+            f"{kind} on one output is always zero: use an output for each class, or nn.Sigmoid() with nn.BinaryCrossentropy()"
+        )
 
 
 class Network:
@@ -41,6 +72,7 @@ class Network:
         self.loss, self.accuracy = model.loss, model.accuracy
         self.ending: Ending | None = None
         if model.loss is not None:
+            check_loss_suits(model.loss, self.last, self.n_outputs)
             model.loss.place(xp)
             self.ending = join_ending(self.last, model.loss, fused=model.fused)
             self.accuracy = model.accuracy or model.loss.accuracy(backend=xp)

@@ -110,10 +110,14 @@ class Backend:
         (dtype('float32'), dtype('int64'))
         """
         if self.is_array(data):
+            if isinstance(data, np.ndarray):  # on the CPU host and device look alike: count, so that all backends agree
+                self.transfers.count_in("xp.asarray", data.nbytes)
             wanted = self._dtype_for(data.dtype) if dtype is None else np.dtype(dtype)
-            return data if data.dtype == wanted else data.astype(wanted)
+            with self.quiet():
+                return data if data.dtype == wanted else data.astype(wanted)
         host = host_array(data)
-        host = np.asarray(host, dtype=self._dtype_for(host.dtype) if dtype is None else dtype)
+        with np.errstate(over="ignore"):  # what is too large becomes infinity, which checks of data look for
+            host = np.asarray(host, dtype=self._dtype_for(host.dtype) if dtype is None else dtype)
         self.transfers.count_in("xp.asarray", host.nbytes)
         return self._to_device(host)
 
@@ -142,8 +146,8 @@ class Backend:
     # -- what a library has to say for itself: overridden by the GPU and the pretend GPU ----------------------------
 
     def is_array(self, value: Any) -> bool:
-        """Whether `value` is an array (or a reduction's scalar) of this backend."""
-        return isinstance(value, (np.ndarray, np.generic))
+        """Whether `value` is an array of numbers (or a reduction's scalar) of this backend."""
+        return isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf"
 
     def _to_device(self, host: np.ndarray) -> Any:
         return np.array(host)
