@@ -43,6 +43,18 @@ class NonFiniteLossError(NNBackendError, ArithmeticError):
         self.epoch = epoch
 
 
+class FileError(NNBackendError, OSError):
+    """A file cannot be read or written, or is not what it should be: missing, damaged, altered, foreign, too new."""
+
+
+class CheckError(NNBackendError, AssertionError):
+    """Something does not do what it should, found by `nnbackend.testing`."""
+
+
+class NonDifferentiableError(CheckError):
+    """A gradient was to be checked where there is none: within a step of a kink, such as ReLU's at zero."""
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the nearest known one, or all of them.
 
