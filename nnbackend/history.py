@@ -65,19 +65,38 @@ class History(Mapping[str, list[Any]]):
         return f"<History of {len(self)} epochs: {', '.join(self._columns)}>"
 
 
+def measured_row(data_loss: Any, regularization_loss: Any, accuracy: Any, learning_rate: Any) -> dict[str, Any]:
+    """What a step or an epoch measured, by column, with the whole loss."""
+    return {
+        "loss": data_loss + regularization_loss,
+        "data_loss": data_loss,
+        "regularization_loss": regularization_loss,
+        "accuracy": accuracy,
+        "learning_rate": learning_rate,
+    }
+
+
+def format_measured(row: Mapping[str, Any]) -> str:
+    """The part that the book's lines have in common.
+
+    >>> format_measured(measured_row(0.68, 0.031, 0.713, 0.02))
+    'acc: 0.713, loss: 0.711 (data_loss: 0.680, reg_loss: 0.031), lr: 0.02'
+    """
+    return (
+        f"acc: {row['accuracy']:.3f}, loss: {row['loss']:.3f} "
+        f"(data_loss: {row['data_loss']:.3f}, reg_loss: {row['regularization_loss']:.3f}), lr: {row['learning_rate']}"
+    )
+
+
 def format_row(row: Mapping[str, Any]) -> str:
     """An epoch in one line, saying what the book's lines say.
 
-    >>> format_row({"epoch": 100, "accuracy": 0.713, "loss": 0.711, "data_loss": 0.68, "regularization_loss": 0.031,
-    ...             "learning_rate": 0.02})
+    >>> format_row({"epoch": 100, **measured_row(0.68, 0.031, 0.713, 0.02)})
     'epoch: 100, acc: 0.713, loss: 0.711 (data_loss: 0.680, reg_loss: 0.031), lr: 0.02'
     """
     if not {"loss", "accuracy"} <= row.keys():
         raise DataError(f"a row with {', '.join(row)} cannot be printed: expected loss and accuracy among them")
-    line = (
-        f"epoch: {row['epoch']}, acc: {row['accuracy']:.3f}, loss: {row['loss']:.3f} "
-        f"(data_loss: {row['data_loss']:.3f}, reg_loss: {row['regularization_loss']:.3f}), lr: {row['learning_rate']}"
-    )
+    line = f"epoch: {row['epoch']}, {format_measured(row)}"
     if "validation_loss" in row:
         line += f", validation acc: {row['validation_accuracy']:.3f}, loss: {row['validation_loss']:.3f}"
     return line

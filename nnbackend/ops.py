@@ -100,9 +100,14 @@ def dropout(
     """
     output, mask = out
     words = random_words(xp, inputs.size, key=key, stream=stream, step=step).reshape(inputs.shape)
-    xp.multiply(words >= round(rate * 2**32), mask.dtype.type(1 / (1 - rate)), out=mask)
+    dropout_mask(xp, words >= round(rate * 2**32), rate=rate, out=mask)
     xp.multiply(inputs, mask, out=output)
     return out
+
+
+def dropout_mask(xp: Any, kept: Any, *, rate: float, out: Any) -> Any:
+    """mask = kept / (1 - rate), where kept is 1 or True for what is kept and 0 or False for what is dropped"""
+    return xp.multiply(kept, out.dtype.type(1 / (1 - rate)), out=out)
 
 
 def multiply(xp: Any, left: Any, right: Any, *, out: Any) -> Any:
@@ -234,6 +239,16 @@ def regression_accuracy(xp: Any, predictions: Any, targets: Any, precision: Any,
     return xp.divide((xp.abs(predictions - targets) < precision).sum(), predictions.size, out=out)
 
 
+def binary_predictions(xp: Any, outputs: Any, *, out: Any) -> Any:
+    """out = 1 where an output is above one half, else 0"""
+    return assign(xp, outputs > 0.5, out=out)
+
+
+def regression_hits(xp: Any, predictions: Any, targets: Any, precision: float, *, out: Any) -> Any:
+    """out = whether each output is closer to the target than `precision`"""
+    return xp.less(xp.abs(predictions - targets), precision, out=out)
+
+
 def labels_from_one_hot(xp: Any, one_hot: Any, *, out: Any) -> Any:
     """out = the index of the largest element of each row"""
     return assign(xp, xp.argmax(one_hot, axis=1), out=out)
@@ -244,8 +259,8 @@ def labels_from_one_hot(xp: Any, one_hot: Any, *, out: Any) -> Any:
 
 
 def decayed_learning_rate(xp: Any, learning_rate: Any, decay: Any, iterations: Any, *, out: Any) -> Any:
-    """out = learning_rate / (1 + decay · iterations), in float64"""
-    return xp.divide(learning_rate, 1 + decay * iterations, out=out)
+    """out = learning_rate · (1 / (1 + decay · iterations)), in float64: rounded as in the book, which prints all digits"""
+    return xp.multiply(learning_rate, 1 / (1 + decay * iterations), out=out)
 
 
 def adam_step_sizes(xp: Any, learning_rate: Any, iterations: Any, *, beta_1: float, beta_2: float, out: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from .backend import Backend
 from .batches import Batches, check_batch_size
 from .errors import NonFiniteLossError
-from .history import History, format_row
+from .history import History, format_row, measured_row
 
 if TYPE_CHECKING:
     from .model import Model
@@ -114,13 +114,7 @@ class Pass:
         else:
             data_loss, regularization_loss, accuracy, _ = np.average(rows, axis=0, weights=sizes).tolist()
             learning_rate = float(rows[-1, 3])
-        return {
-            "loss": data_loss + regularization_loss,
-            "data_loss": data_loss,
-            "regularization_loss": regularization_loss,
-            "accuracy": accuracy,
-            "learning_rate": learning_rate,
-        }
+        return measured_row(data_loss, regularization_loss, accuracy, learning_rate)
 
 
 class TrainingRun:
