@@ -33,6 +33,9 @@ class Layer(OnBackend):
 
     n_inputs: int | None = None
     n_outputs: int | None = None
+
+    #: Attributes, arrays of the device, that change while training beside the parameters: files hold them too.
+    state_names: tuple[str, ...] = ()
     inputs: Any
     output: Any
     dinputs: Any
@@ -224,6 +227,16 @@ class Dense(Layer):
         """The penalty on its biases."""
         return self.parameters["biases"].regularizer
 
+    @property
+    def weight_initializer(self) -> Initializer:
+        """How its weights begin."""
+        return self.parameters["weights"].initializer
+
+    @property
+    def bias_initializer(self) -> Initializer:
+        """How its biases begin."""
+        return self.parameters["biases"].initializer
+
     def forward(self, inputs: Any, *, training: bool = False) -> Any:
         """output = inputs · weights + biases"""
         self.check_inputs(inputs)
@@ -268,11 +281,17 @@ class Dropout(Layer):
     """
 
     only_ops = True
+    state_names = ("step",)
 
     def __init__(self, rate: float, *, backend: str | Backend | None = None, seed: int | None = None) -> None:
         super().__init__(backend=backend, seed=seed)
         self.rate = fraction("Dropout rate", rate)
         self._step: Any = None
+
+    @property
+    def keep_rate(self) -> float:
+        """1 - rate: the probability that an input is kept."""
+        return 1 - self.rate
 
     @property
     def step(self) -> Any:

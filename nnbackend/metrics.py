@@ -97,9 +97,9 @@ class RegressionAccuracy(Accuracy):
         self._on_device: Any = None
 
     def init(self, targets: np.ndarray) -> None:
-        """precision = std(targets) / 250, unless it is set already"""
+        """precision = std(targets) / 250, unless it is set already; for equal targets the smallest number there is"""
         if self.precision is None:
-            self.precision = float(np.std(targets)) / 250
+            self.precision = float(np.std(targets)) / 250 or float(np.finfo(self.xp.dtype).tiny)
         self._on_device = self.xp.full((), self.precision)
 
     def place(self, xp: Backend) -> None:
@@ -115,3 +115,34 @@ class RegressionAccuracy(Accuracy):
         if self._on_device is None:
             self._on_device = self.xp.full((), self.precision)
         return self.xp.ops.regression_accuracy(predictions, targets, self._on_device, out=out)
+
+
+class RunningMean:
+    """The mean of values that come in batches: Σ values / how many there were (book, chapter 19).
+
+    So a short last batch counts by its size. The values are arrays of any backend; total and mean stay there.
+
+    >>> import nnbackend as nn
+    >>> xp = nn.get_backend("cpu")
+    >>> losses = RunningMean()
+    >>> for batch in ([1.0, 2.0], [6.0]):
+    ...     losses.add(xp.asarray(batch))
+    >>> float(losses.mean), losses.count
+    (3.0, 3)
+    """
+
+    def __init__(self) -> None:
+        self.total: Any = 0
+        self.count = 0
+
+    def add(self, values: Any) -> None:
+        """Take the values of a batch."""
+        self.total = self.total + values.sum()
+        self.count += values.size
+
+    @property
+    def mean(self) -> Any:
+        """The mean of all values so far; raises `StateError` before the first."""
+        if not self.count:
+            raise StateError("a running mean has no values yet: call add(values) first")
+        return self.total / self.count

@@ -75,7 +75,7 @@ class Network:
             check_loss_suits(model.loss, self.last, self.n_outputs)
             model.loss.place(xp)
             self.ending = join_ending(self.last, model.loss, fused=model.fused)
-            self.accuracy = model.accuracy or model.loss.accuracy(backend=xp)
+            self.accuracy = model.accuracy or model.accuracy_of(model.loss)
             self.accuracy.place(xp)
         if model.optimizer is not None:
             model.optimizer.bind(self.parameters)

@@ -144,6 +144,10 @@ class ParameterBuffer:
 
     def load(self, values: Mapping[str, Any]) -> None:
         """Take values by name, as `to_host` gives them: one transfer. All names and shapes are checked first."""
+        self.values[...] = self.join(values)
+
+    def join(self, values: Mapping[str, Any]) -> Any:
+        """A flat device array laid out like `values`, from arrays by parameter: the inverse of `split`; one transfer."""
         if missing := self.named.keys() - values.keys():
             raise DataError(f"no value for parameter {min(missing)!r}: expected all of {', '.join(self.named)}")
         if unknown := values.keys() - self.named.keys():
@@ -155,7 +159,7 @@ class ParameterBuffer:
             if value.shape != parameter.shape:
                 raise DataError(f"parameter {name!r} has shape {value.shape}: expected {parameter.shape}")
             flat[parameter.offset : parameter.offset + parameter.size] = value.ravel()
-        self.values[...] = self.xp.asarray(flat, dtype=self.xp.dtype)
+        return self.xp.asarray(flat, dtype=self.xp.dtype)
 
     def __repr__(self) -> str:
         return f"<ParameterBuffer of {self.count} parameters on {self.xp!r}>"

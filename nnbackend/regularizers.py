@@ -64,6 +64,7 @@ class L1(L1L2):
 
     def __init__(self, strength: float) -> None:
         super().__init__(l1=strength)
+        self.strength = self.l1
 
     def __repr__(self) -> str:
         return f"L1({self.l1})"
@@ -81,6 +82,7 @@ class L2(L1L2):
 
     def __init__(self, strength: float) -> None:
         super().__init__(l2=strength)
+        self.strength = self.l2
 
     def __repr__(self) -> str:
         return f"L2({self.l2})"
