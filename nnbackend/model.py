@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -76,7 +77,12 @@ class Model:
         self.loss: Loss | None = None
         self.optimizer: Optimizer | None = None
         self.accuracy: Accuracy | None = None
+        self._own_accuracy: Accuracy | None = None
         self.history = History()
+        #: How it was trained, which classes its outputs stand for, what is done to data first: for files, all optional.
+        self.training_record: dict[str, Any] = {}
+        self.class_names: list[str] | None = None
+        self.preprocessing: dict[str, Any] = {}
         self._built: Network | None = None
         for layer in layers:
             self.add(layer)
@@ -118,6 +124,12 @@ class Model:
                     )
                 setattr(self, name, part)
                 self._built = None
+
+    def accuracy_of(self, loss: Loss) -> Accuracy:
+        """The accuracy that a loss brings along, where none was given. It is kept, for it may have looked at the data."""
+        if type(self._own_accuracy) is not loss.accuracy:
+            self._own_accuracy = loss.accuracy(backend=self.xp)
+        return self._own_accuracy
 
     def finalize(self) -> None:
         """Lay out parameters in one buffer and join neighbours. Called by itself when the model is first used."""
@@ -271,6 +283,67 @@ class Model:
     def set_parameters(self, values: Mapping[str, Any]) -> None:
         """Take parameters as `parameters()` gives them, from this or another backend."""
         self.parameter_buffer.load(values)
+
+    # -- files: see nnbackend.storage --------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the whole model, optimizer state included, to a file (book, chapter 21).
+
+        It holds the architecture, all parameters and what training needs to go on: train(10) equals train(5), save, load,
+        train(5), to the bit. An old file is replaced whole or not at all; equal models give equal bytes. Your own layers are
+        saved too, if every argument of their constructor is kept in an attribute of the same name. The dicts
+        `model.training_record` and `model.preprocessing` (JSON values; the latter NumPy arrays as well) and the list
+        `model.class_names` are saved with it. Raises `FileError` when the file cannot be written, and `ArgumentError`
+        for a part that a file cannot hold.
+
+        >>> import nnbackend as nn
+        >>> model = nn.Model([nn.Dense(2, 3), nn.Softmax()], loss=nn.CategoricalCrossentropy(), seed=0)
+        >>> model.save("model.safetensors")
+        >>> nn.Model.load("model.safetensors")
+        <Model Dense(2, 3) → Softmax() on get_backend('cpu', dtype='float32')>
+        """
+        from .storage import save_model
+
+        save_model(self, path)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        backend: str | Backend | None = None,
+        dtype: Any = None,
+        custom: Mapping[str, type] | None = None,
+    ) -> Self:
+        """The model of a file, on this backend and in this dtype (None: the file's), whatever it was trained on.
+
+        `custom={"MyLayer": MyLayer}` names your own classes. A file can do nothing but hold numbers: no class is imported
+        that is not nnbackend's own or passed here, and nothing in it is run. Raises `FileError`, in one sentence, for a file
+        that is missing, damaged, altered, foreign, or written by a newer nnbackend.
+        """
+        from .storage import load_model
+
+        return load_model(path, cls, backend=backend, dtype=dtype, custom=custom)
+
+    def save_parameters(self, path: str | os.PathLike[str]) -> None:
+        """Write the parameters alone (book, chapter 21). Raises `FileError`."""
+        from .storage import save_parameters
+
+        save_parameters(self, path)
+
+    def load_parameters(self, path: str | os.PathLike[str]) -> None:
+        """Take the parameters of a file that `save_parameters` or `save` wrote; all else stays. Raises `FileError`.
+
+        >>> import nnbackend as nn
+        >>> model, other = nn.Model([nn.Dense(2, 3)], seed=0), nn.Model([nn.Dense(2, 3)], seed=1)
+        >>> model.save_parameters("parameters.safetensors")
+        >>> other.load_parameters("parameters.safetensors")
+        >>> bool((other.parameters()["dense_1.weights"] == model.parameters()["dense_1.weights"]).all())
+        True
+        """
+        from .storage import load_parameters
+
+        load_parameters(self, path)
 
     def summary(self) -> str:
         """The layers with their shapes and parameters, as text."""
