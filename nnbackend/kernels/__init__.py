@@ -11,10 +11,16 @@ from typing import Any
 
 
 def cpu_overrides() -> dict[str, Sequence[Any]]:
-    """Overrides for NumPy arrays; none where Numba is not installed."""
-    return {}
+    """Overrides for NumPy arrays; none where Numba is not installed, or does not work with this NumPy."""
+    try:
+        from .cpu import OVERRIDES
+    except ImportError:
+        return {}
+    return OVERRIDES
 
 
 def cuda_overrides() -> dict[str, Sequence[Any]]:
-    """Overrides for CuPy arrays."""
-    return {}
+    """Overrides for CuPy arrays. None of them is proved yet (docs/gpu-status.md), so they stay off unless asked for."""
+    from .cuda import overrides
+
+    return overrides()
