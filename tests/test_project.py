@@ -54,6 +54,7 @@ RESERVED = {
     "cuda": ("backend/", "kernels/"),
     "nvmath": ("backend/", "kernels/"),
     "numba": ("kernels/cpu",),
+    "llvmlite": ("kernels/cpu",),
     "matplotlib": ("plots",),
     "nnfs": ("datasets/",),
     "typer": ("cli",),
