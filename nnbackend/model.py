@@ -201,7 +201,7 @@ class Model:
                 raise DataError("validation_data: expected a pair (X, y)")
             validation = built.prepare(*validation_data)
         every = max(1, epochs // 10) if print_every is None else print_every
-        printers = [PrintLines()] if every else []
+        printers = [PrintLines(every)] if every else []
         run = TrainingRun(
             self,
             data,

@@ -46,11 +46,16 @@ class Callback:
 
 
 class PrintLines(Callback):
-    """Prints the last row of every report, as the book does."""
+    """Prints the first epoch, every `every`th and the last, as the book does."""
+
+    def __init__(self, every: int) -> None:
+        self._every = every
 
     def on_report(self, run: TrainingRun, rows: Sequence[dict[str, Any]]) -> None:
-        """One line."""
-        print(format_row(rows[-1]))
+        """One line, unless this report only empties a full table."""
+        epoch = rows[-1]["epoch"]
+        if epoch % self._every == 0 or epoch in (run.first_epoch, run.last_epoch) or run.stop:
+            print(format_row(rows[-1]))
 
 
 class Records:
