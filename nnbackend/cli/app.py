@@ -1,0 +1,85 @@
+"""The commands, and the reading of a command line: what is wrong with it becomes one sentence."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.main import get_command
+
+from .. import __version__
+from ..errors import did_you_mean
+from .guard import CommandLineError
+from .train import Train
+
+# A command is a dataclass: its fields are the arguments and options, its docstring the help, and its call does the work.
+COMMANDS: dict[str, Callable[..., Callable[[], int]]] = {"train": Train}
+
+app = typer.Typer(
+    add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]}
+)
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+
+
+@app.callback(invoke_without_command=True)
+def nnbackend(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Neural networks from scratch, on NumPy or on a CUDA GPU.
+
+    [bold]nnbackend train spiral[/bold] trains the network of the book's chapter 14.
+    """
+    if version:
+        print(f"nnbackend {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit
+
+
+# Typer carries a Click of its own or uses the installed one; either way this is the base of its errors.
+UsageError: Any = typer.BadParameter.__base__
+
+
+def parse(arguments: Sequence[str] | None = None) -> Callable[[], int]:
+    """The command that a command line asks for, ready to be called; `CommandLineError` if it asks for none."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        job = get_command(app).main(args=arguments, prog_name="nnbackend", standalone_mode=False)
+    except UsageError as error:
+        raise CommandLineError(_sentence(error, arguments)) from None
+    return job if callable(job) else lambda: int(job or 0)  # --help and --version have done their work already
+
+
+def _sentence(error: Any, arguments: Sequence[str]) -> str:
+    """Typer's complaint in our form: the value, what was expected, and where to read on."""
+    message = error.format_message().strip().rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "nnbackend"
+    if unknown := re.match(r"No such command '(.+?)'", message):
+        return f"unknown command {unknown[1]!r}: {did_you_mean(unknown[1], COMMANDS)}; see nnbackend --help"
+    if unknown := re.match(r"No such option:? '?(-+[\w-]*)", message):
+        known = [option for parameter in context.command.params for option in parameter.opts] if context else []
+        close = difflib.get_close_matches(unknown[1], known, n=1)
+        hint = f": did you mean {close[0]!r}? See" if close else "; see"
+        return f"unknown option {unknown[1]!r}{hint} {path} --help"
+    if invalid := re.match(r"Invalid value for '(--[\w-]+)'.*(integer|float|number)", message):
+        kind = "a whole number" if invalid[2] == "integer" else "a number"
+        return f"{invalid[1]} {_given(invalid[1], arguments)!r}: expected {kind}; see {path} --help"
+    return f"{message[:1].lower()}{message[1:]}; see {path} --help"
+
+
+def _given(option: str, arguments: Sequence[str]) -> str:
+    """What stands on the command line for an option: Typer's errors do not keep it."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument == option:
+            return following
+        if argument.startswith(option + "="):
+            return argument.removeprefix(option + "=")
+    return ""

@@ -1,0 +1,92 @@
+"""The one place where errors become a sentence on stderr and an exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from ..errors import NNBackendError, NonFiniteLossError
+
+FAILED = 1
+USAGE = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+NOBODY_READS = 141  # 128 + SIGPIPE
+
+
+class CommandLineError(Exception):
+    """What Typer found wrong with the command line, in a sentence of ours."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with a sentence that says what was kept."""
+
+
+def run_guarded(job: Callable[[], int]) -> int:
+    """Run a command and return its exit status; whatever it raises becomes a sentence on stderr, never a traceback.
+
+    With NNBACKEND_TRACEBACK=1 in the environment errors are raised as they are.
+    """
+    try:
+        status = job()
+        _flush(sys.stdout)
+    except BaseException as error:
+        if os.environ.get("NNBACKEND_TRACEBACK") == "1" or isinstance(error, SystemExit):
+            raise
+        status, sentence = explain(error)
+        with contextlib.suppress(OSError, ValueError):
+            _flush(sys.stdout)
+        if sentence and sys.stderr is not None:
+            with contextlib.suppress(OSError, ValueError):
+                print(f"nnbackend: {sentence}", file=sys.stderr, flush=True)
+        _silence_unwritable_output()
+    return status
+
+
+def explain(error: BaseException) -> tuple[int, str]:
+    """The exit status and the sentence for an error."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, str(error) or "interrupted"
+    if isinstance(error, BrokenPipeError):
+        return NOBODY_READS, ""
+    if isinstance(error, NonFiniteLossError):
+        return FAILED, str(error)
+    if isinstance(error, (NNBackendError, CommandLineError)):
+        return USAGE, str(error)
+    if isinstance(error, MemoryError):
+        return FAILED, f"not enough memory ({_first_line(error)}): use fewer samples or neurons, or a --batch-size"
+    if isinstance(error, OSError):
+        return FAILED, _operating_system_sentence(error)
+    if "OutOfMemory" in type(error).__name__:  # CuPy's, which is not imported here
+        return FAILED, f"not enough GPU memory ({_first_line(error)}): use fewer samples or neurons, or a --batch-size"
+    return FAILED, (
+        f"a fault in nnbackend itself, {type(error).__name__}: {_first_line(error)}; please report it, with what "
+        "NNBACKEND_TRACEBACK=1 nnbackend ... prints"
+    )
+
+
+def _operating_system_sentence(error: OSError) -> str:
+    name = error.filename if error.filename is not None else "the output"
+    if error.errno == errno.ENOSPC:
+        return f"{name} could not be written: the disk is full"
+    return f"{name} could not be read or written: {error.strerror or _first_line(error)}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).split("\n")[0]
+
+
+def _flush(stream: object) -> None:
+    if stream is not None:
+        stream.flush()  # type: ignore[attr-defined]
+
+
+def _silence_unwritable_output() -> None:
+    """Point stdout nowhere if it cannot be written: Python would complain about it once more when it ends."""
+    try:
+        _flush(sys.stdout)
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

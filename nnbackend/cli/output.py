@@ -1,0 +1,104 @@
+"""What the commands say: which backend they use and why, lines, a progress bar."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..backend import Backend, choose_backend, get_backend
+from ..training import Callback, TrainingRun
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+# A bar that is drawn more often than this only costs time.
+REDRAWS_PER_SECOND = 10
+
+
+def settle_backend(asked: str | None, dtype: str, kernels: str = "auto") -> tuple[Backend, str]:
+    """The backend for a command, and in words why it is this one."""
+    name, reason = asked, "as --backend says"
+    if asked is None:
+        name = os.environ.get("NNBACKEND") or "cpu"
+        reason = f"as NNBACKEND={name} says" if os.environ.get("NNBACKEND") else "the default; see --backend"
+    if name == "auto":
+        xp, found = choose_backend(dtype, kernels)
+        return xp, f"chosen by auto: {found}"
+    return get_backend(name, dtype, kernels), reason
+
+
+def backend_line(xp: Backend, reason: str) -> str:
+    """The first line of a run."""
+    return f"backend: {xp.name} ({xp.description}), {xp.dtype}, {reason}"
+
+
+def on_terminal(stream: Any) -> bool:
+    """Whether a stream is a terminal that somebody looks at."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def write_lines_at_once() -> None:
+    """Let lines through to a pipe or a file when they are printed, not when a buffer is full."""
+    with contextlib.suppress(AttributeError):  # stdout may be closed, or be something else
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+class Header(Callback):
+    """Prints some lines when training begins: when all settings and data have been checked."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = lines
+
+    def on_train_begin(self, run: TrainingRun) -> None:
+        """Print them."""
+        print(*self._lines, sep="\n")
+
+
+class Bar(Callback):
+    """A progress bar for epochs. It knows numbers of the host only, so it costs no transfer."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task: Any = None
+        self._next_redraw = 0.0
+
+    def on_train_begin(self, run: TrainingRun) -> None:
+        """Add the bar."""
+        self._task = self._progress.add_task("training", total=run.epochs, rate="")
+        self._started = time.perf_counter()
+
+    def on_epoch(self, run: TrainingRun) -> None:
+        """Move it, if enough time has passed."""
+        now = time.perf_counter()
+        if now < self._next_redraw and run.epoch < run.last_epoch:
+            return
+        self._next_redraw = now + 1 / REDRAWS_PER_SECOND
+        rate = run.steps / max(now - self._started, 1e-9)
+        done = run.epoch - run.first_epoch + 1
+        self._progress.update(self._task, completed=done, rate=f"{rate:,.0f} steps/s", refresh=True)
+
+
+@contextlib.contextmanager
+def progress_bar(*, shown: bool, to_stderr: bool = False) -> Iterator[list[Callback]]:
+    """A block with a progress bar; gives the callbacks that move it, none where it is not shown."""
+    if not shown:
+        yield []
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    console = Console(stderr=to_stderr)
+    with Progress(*columns, console=console, auto_refresh=False, transient=True, redirect_stderr=False) as progress:
+        yield [Bar(progress)]

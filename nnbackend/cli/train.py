@@ -1,0 +1,209 @@
+"""`nnbackend train`: a network for one of the book's data sets."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..activations import ReLU
+from ..backend import Backend
+from ..errors import ArgumentError, did_you_mean
+from ..initializers import Normal
+from ..layers import Dense, Dropout, Layer
+from ..model import Model
+from ..optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
+from ..regularizers import L1, L1L2, L2, Regularizer
+from .guard import Interrupted
+from .output import Header, backend_line, on_terminal, progress_bar, settle_backend, write_lines_at_once
+from .result import Result, describe
+from .tasks import TASKS, Task, load_task
+
+# The optimizers with the book's best settings for the spiral (chapter 10); Adam's depend on the task.
+OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, float]]] = {
+    "sgd": (SGD, {"learning_rate": 1.0, "decay": 1e-3, "momentum": 0.9}),
+    "adagrad": (Adagrad, {"learning_rate": 1.0, "decay": 1e-4}),
+    "rmsprop": (RMSprop, {"learning_rate": 0.02, "decay": 1e-5}),
+    "adam": (Adam, {}),
+}
+
+# The groups of options in the help.
+_network = partial(typer.Option, rich_help_panel="Network")
+_training = partial(typer.Option, rich_help_panel="Training")
+_output = partial(typer.Option, rich_help_panel="Output")
+
+
+@dataclass
+class Train:
+    """Train a network on one of the book's data sets.
+
+    Without options this is the book's chapter-14 run: 2-64-3 on the spiral, L2 on the hidden layer, Adam.
+    """
+
+    data: Annotated[str, typer.Argument(metavar="|".join(TASKS), help="What to learn.", show_default=False)]
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            metavar="cpu|gpu|gpu:N|auto|strict",
+            help="Where to compute: auto is a GPU if one works, strict a pretend GPU for tests "
+            "(default: what the environment variable NNBACKEND says, else cpu).",
+        ),
+    ] = None
+    dtype: Annotated[str, typer.Option(metavar="float32|float64", help="The precision of every array.")] = "float32"
+    seed: Annotated[int, typer.Option(metavar="N", help="Decides data, initial weights, shuffling and dropout.")] = 0
+    samples: Annotated[
+        int | None, typer.Option(metavar="N", help="Samples a class (default: 100; sine: 1000 in all).")
+    ] = None
+    classes: Annotated[int | None, typer.Option(metavar="N", help="Spiral arms or clouds (default: 3).")] = None
+    binary: Annotated[bool, typer.Option("--binary", help="Tell two classes apart by one sigmoid (chapter 16).")] = (
+        False
+    )
+    hidden: Annotated[
+        list[int] | None,
+        _network(metavar="N", help="Neurons of a hidden layer; once for every layer (default: 64; sine: 64 and 64)."),
+    ] = None
+    dropout: Annotated[
+        float, _network(metavar="RATE", help="Share of neurons dropped behind every hidden layer (chapter 15).")
+    ] = 0.0
+    weight_l1: Annotated[float, _network(metavar="L", help="L1 strength on the weights of hidden layers.")] = 0.0
+    weight_l2: Annotated[
+        float | None, _network(metavar="L", help="L2 strength on them (default: 0.0005; sine: 0).")
+    ] = None
+    bias_l1: Annotated[float, _network(metavar="L", help="L1 strength on the biases of hidden layers.")] = 0.0
+    bias_l2: Annotated[float | None, _network(metavar="L", help="L2 strength on them (default: 0.0005; sine: 0).")] = (
+        None
+    )
+    epochs: Annotated[int, _training(metavar="N", help="Passes over the data.")] = 10_000
+    batch_size: Annotated[int | None, _training(metavar="N", help="Samples a step (default: all of them).")] = None
+    optimizer: Annotated[str, _training(metavar="|".join(OPTIMIZERS), help="How gradients change parameters.")] = "adam"
+    learning_rate: Annotated[
+        float | None, _training(metavar="RATE", help="The first learning rate (default: the book's; adam: 0.02).")
+    ] = None
+    decay: Annotated[
+        float | None, _training(metavar="RATE", help="Learning-rate decay (default: the book's; adam: 5e-7).")
+    ] = None
+    momentum: Annotated[float | None, _training(metavar="M", help="Momentum of sgd (default: 0.9).")] = None
+    print_every: Annotated[int, _output(metavar="N", help="Epochs between printed lines; 0 for none.")] = 100
+    history: Annotated[
+        Path | None, _output(metavar="FILE.csv", help="Write losses and accuracies of all epochs here.")
+    ] = None
+    quiet: Annotated[bool, _output("--quiet", help="Print the final figures only.")] = False
+    json: Annotated[bool, _output("--json", help="Print one JSON document and nothing else.")] = False
+
+    def __call__(self) -> int:
+        """Do it."""
+        write_lines_at_once()
+        task = load_task(self.data, samples=self.samples, classes=self.classes, binary=self.binary, seed=self.seed)
+        xp, reason = settle_backend(self.backend, self.dtype)
+        model = self.build(task, xp)
+        check_writable(self.history)
+        with self._history_kept(model):
+            seconds = self._train(model, task, [backend_line(xp, reason), str(task), describe(model)])
+            self._report(Result(model, task, reason, seconds))
+        return 0
+
+    def build(self, task: Task, xp: Backend) -> Model:
+        """The network for a task."""
+        defaults = task.defaults
+        n_inputs, layers = task.training[0].shape[1], []
+        for n_neurons in self.hidden or defaults.hidden:
+            layers += self._hidden_layer(n_inputs, n_neurons, defaults.l2, Normal(defaults.initial_weights))
+            n_inputs = n_neurons
+        last = Dense(n_inputs, task.n_outputs, weight_initializer=Normal(defaults.initial_weights))
+        ending = task.ending
+        layers += [last, ending.layer()]
+        return Model(layers, loss=ending.loss(), optimizer=self._optimizer(task), backend=xp, seed=self.seed)
+
+    def _hidden_layer(self, n_inputs: int, n_neurons: int, l2: float, initializer: Normal) -> list[Layer]:
+        dense = Dense(
+            n_inputs,
+            n_neurons,
+            weight_regularizer=regularizer(self.weight_l1, l2 if self.weight_l2 is None else self.weight_l2),
+            bias_regularizer=regularizer(self.bias_l1, l2 if self.bias_l2 is None else self.bias_l2),
+            weight_initializer=initializer,
+        )
+        return [dense, ReLU(), Dropout(self.dropout)] if self.dropout else [dense, ReLU()]
+
+    def _optimizer(self, task: Task) -> Optimizer:
+        if self.optimizer not in OPTIMIZERS:
+            raise ArgumentError(f"unknown optimizer {self.optimizer!r}: {did_you_mean(self.optimizer, OPTIMIZERS)}")
+        kind, settings = OPTIMIZERS[self.optimizer]
+        settings = settings or {"learning_rate": task.defaults.learning_rate, "decay": task.defaults.decay}
+        given = {"learning_rate": self.learning_rate, "decay": self.decay, "momentum": self.momentum}
+        if self.momentum is not None and "momentum" not in settings:
+            raise ArgumentError(f"--momentum {self.momentum:g} is for --optimizer sgd: {self.optimizer} has none")
+        return kind(**settings | {name: value for name, value in given.items() if value is not None})
+
+    def _train(self, model: Model, task: Task, header: list[str]) -> float:
+        """Train, and return the seconds it took."""
+        silent = self.quiet or self.json
+        shown = on_terminal(sys.stderr if self.json else sys.stdout) and not self.quiet
+        started = time.perf_counter()
+        with progress_bar(shown=shown, to_stderr=self.json) as bar:
+            model.train(
+                *task.training,
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                print_every=0 if silent else self.print_every,
+                callbacks=bar if silent else [Header(header), *bar],
+            )
+        return time.perf_counter() - started
+
+    @contextlib.contextmanager
+    def _history_kept(self, model: Model) -> Iterator[None]:
+        """A block after which the finished epochs are in the history file, however it ended."""
+        try:
+            try:
+                yield
+            finally:
+                self._write_history(model)
+        except KeyboardInterrupt:
+            done, kept = len(model.history), ""
+            if self.history is not None and done:
+                kept = f"; their history is in {self.history}"
+            raise Interrupted(f"interrupted after {done:,} of {self.epochs:,} epochs{kept}") from None
+
+    def _write_history(self, model: Model) -> None:
+        if self.history is None or not model.history:
+            return
+        try:
+            model.history.to_csv(self.history)
+        except OSError as error:  # a full disk does not say which file it had no room for
+            raise OSError(error.errno, error.strerror, os.fspath(self.history)) from None
+
+    def _report(self, result: Result) -> None:
+        if self.json:
+            print(json.dumps(result.document(), indent=2))
+        else:
+            print(*result.lines(with_training=self.quiet or not self.print_every), sep="\n")
+
+
+def regularizer(l1: float, l2: float) -> Regularizer | None:
+    """The penalty with these strengths, by its simplest name."""
+    if not l2:
+        return L1(l1) if l1 else None
+    return L1L2(l1, l2) if l1 else L2(l2)
+
+
+def check_writable(path: Path | None) -> None:
+    """Raise `ArgumentError` if a file that will be written at the end cannot be: better said before training."""
+    if path is None:
+        return
+    new = not path.exists()
+    try:
+        with path.open("a"):
+            pass
+        if new:
+            path.unlink()
+    except OSError as error:
+        raise ArgumentError(
+            f"--history {path} cannot be written ({error.strerror}): name a file in a folder that exists and is yours"
+        ) from None
