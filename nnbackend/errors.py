@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 
 class NNBackendError(Exception):
@@ -35,12 +37,19 @@ class StateError(NNBackendError, RuntimeError):
 
 
 class NonFiniteLossError(NNBackendError, ArithmeticError):
-    """The loss turned into NaN or infinity while training; `step` and `epoch` say when, `history` holds what came before."""
+    """The loss turned into NaN or infinity while training.
+
+    `step` and `epoch` say when, counted over all training of the model; `model.history` holds the epochs before.
+    """
 
     def __init__(self, message: str, *, step: int, epoch: int) -> None:
         super().__init__(message)
         self.step = step
         self.epoch = epoch
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that it may cross from one process to another."""
+        return partial(type(self), step=self.step, epoch=self.epoch), self.args
 
 
 class FileError(NNBackendError, OSError):
@@ -55,6 +64,19 @@ class NonDifferentiableError(CheckError):
     """A gradient was to be checked where there is none: within a step of a kink, such as ReLU's at zero."""
 
 
+def shown(value: object, longest: int = 80) -> str:
+    """A value as an error message names it: its `repr` in one line, cut short where it is long.
+
+    >>> shown("relu"), shown(list(range(1000)), longest=12)
+    ("'relu'", '[0, 1, 2, 3…')
+    """
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # whatever a user's own class does; and Python prints no integer of more than 4,300 digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the nearest known one, or all of them.
 
@@ -62,6 +84,6 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     "did you mean 'adam'? Known: adam, sgd"
     """
     names = sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=1)
+    close = difflib.get_close_matches(name if isinstance(name, str) else shown(name), names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}Known: {', '.join(names)}"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops as reference_ops
-from ..errors import ArgumentError, DataError, did_you_mean
+from ..errors import ArgumentError, DataError, did_you_mean, shown
 from ..rng import Random
 from .dispatch import KERNEL_MODES, Op, Ops, Override, Tape
 from .transfers import Transfers
@@ -221,17 +221,24 @@ class RecordedStep:
         self.tape = tape
 
 
-def check_settings(dtype: Any, kernels: str) -> tuple[str, str]:
+def check_settings(dtype: Any, kernels: Any) -> tuple[str, str]:
     """The dtype's and the kernel mode's canonical names, or `ArgumentError`."""
-    try:
-        name = np.dtype(dtype).name
-    except TypeError:
-        name = str(dtype)
+    name = checked_dtype(dtype).name
     if name not in DTYPES:
         raise ArgumentError(f"unknown dtype {name!r}: expected one of {', '.join(DTYPES)}")
-    if kernels not in KERNEL_MODES:
-        raise ArgumentError(f"unknown kernel mode {kernels!r}: {did_you_mean(kernels, KERNEL_MODES)}")
+    if not isinstance(kernels, str) or kernels not in KERNEL_MODES:
+        raise ArgumentError(f"unknown kernel mode {shown(kernels)}: {did_you_mean(kernels, KERNEL_MODES)}")
     return name, kernels
+
+
+def checked_dtype(dtype: Any) -> np.dtype:
+    """A dtype of real numbers in the machine's byte order, or `ArgumentError`."""
+    try:
+        if isinstance(dtype, (str, type, np.dtype)) and (found := np.dtype(dtype)).kind in "biuf":
+            return found.newbyteorder("=")
+    except (TypeError, ValueError, SyntaxError):  # what NumPy makes of "a,b" and the like
+        pass
+    raise ArgumentError(f"unknown dtype {shown(dtype)}: expected one of {', '.join(DTYPES)}")
 
 
 def host_array(data: Any) -> np.ndarray:
@@ -258,9 +265,9 @@ def describe(value: Any) -> str:
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
     kind = type(value).__module__.split(".")[0] + "." + type(value).__name__
     kind = kind.removeprefix("builtins.")
-    if shape is None:
+    if not isinstance(shape, tuple) or dtype is None:
         return f"a {kind}"
-    return f"a {kind} of shape {tuple(shape)} and dtype {dtype}"
+    return f"a {kind} of shape {shape} and dtype {dtype}"
 
 
 __all__ = ["Backend", "Op", "Override", "check_settings", "describe", "host_array"]

@@ -8,23 +8,28 @@ import importlib
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from ..errors import ArgumentError, BackendError, did_you_mean
-from .base import Backend, check_settings
+from ..errors import ArgumentError, BackendError, did_you_mean, shown
+from .base import Backend, check_settings, describe
 
 # A factory takes the device number (None where the name has none), the dtype's name and the kernel mode.
 Factory = Callable[[int | None, str, str], Backend]
 
 _factories: dict[str, Factory] = {}
 _cache: dict[tuple[str, str, str], Backend] = {}
+_lock = threading.RLock()  # two threads that ask for one backend get one object
+_said: set[str] = set()  # the reasons why "auto" took the CPU that were printed already
 _innermost: contextvars.ContextVar[Backend | None] = contextvars.ContextVar("nnbackend_backend", default=None)
 
 # Backends that register themselves when their module is imported, which happens when they are asked for.
 _LAZY = {"strict": "nnbackend.testing.strict"}
+
+_NAME = re.compile(r"([A-Za-z][\w-]*)(?::([0-9]{1,4}))?")
 
 
 def register_backend(name: str, factory: Factory) -> None:
@@ -33,11 +38,17 @@ def register_backend(name: str, factory: Factory) -> None:
     `factory(device, dtype, kernels)` returns a `Backend` or raises `BackendError` with the reason why it cannot;
     `device` is the number in `name:number`, or None. docs/add-a-backend.md shows one from beginning to end.
     """
-    if not re.fullmatch(r"[A-Za-z][\w-]*", name) or name == "auto":
-        raise ArgumentError(f"backend name {name!r}: expected letters, digits, '-' and '_', and not 'auto'")
-    _factories[name] = factory
-    for key in [key for key in _cache if key[0].split(":")[0] == name]:
-        del _cache[key]
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][\w-]*", name) or name == "auto":
+        raise ArgumentError(f"backend name {shown(name)}: expected letters, digits, '-' and '_', and not 'auto'")
+    if not callable(factory):
+        raise ArgumentError(
+            f"the factory of backend {name!r} is {shown(factory)}: expected a function of (device, dtype, kernels)"
+        )
+    with _lock:
+        _factories[name] = factory
+        for key in [key for key in _cache if key[0].split(":")[0] in (name, "auto")]:
+            del _cache[key]
+        _said.clear()
 
 
 def get_backend(name: str | Backend | None = None, dtype: Any = None, kernels: str | None = None) -> Backend:
@@ -48,7 +59,7 @@ def get_backend(name: str | Backend | None = None, dtype: Any = None, kernels: s
     "reference" (none) or "all" (GPU kernels that no GPU has run yet too). The same arguments give the same object.
 
     Asking for "gpu" where none works raises `BackendError`, in one sentence that says what to do. Only "auto" falls
-    back to the CPU, and prints why.
+    back to the CPU; it prints why, once, and stays with what it took.
 
     >>> import nnbackend as nn
     >>> nn.get_backend("cpu", dtype="float64")
@@ -57,23 +68,39 @@ def get_backend(name: str | Backend | None = None, dtype: Any = None, kernels: s
     if isinstance(name, Backend) or name is None:
         base = name if isinstance(name, Backend) else _innermost.get()
         if base is None:
-            return get_backend(os.environ.get("NNBACKEND") or "cpu", dtype, kernels)
+            return _default(dtype, kernels)
         if dtype is None and kernels is None:
             return base
-        dtype = base.dtype if dtype is None else dtype
-        return _build(base.name, *check_settings(dtype, kernels or base.kernels))
-    dtype_name, kernel_mode = check_settings("float32" if dtype is None else dtype, kernels or "auto")
-    if name == "auto":
-        backend, reason = choose_backend(dtype_name, kernel_mode)
-        if backend.name == "cpu":
-            print(f"nnbackend: using the CPU: {reason}", file=sys.stderr)
-        return backend
-    return _build(name, dtype_name, kernel_mode)
+        settings = check_settings(base.dtype if dtype is None else dtype, base.kernels if kernels is None else kernels)
+        return _build(base.name, *settings)
+    settings = check_settings("float32" if dtype is None else dtype, "auto" if kernels is None else kernels)
+    return _auto(*settings) if isinstance(name, str) and name == "auto" else _build(name, *settings)
+
+
+def _default(dtype: Any, kernels: str | None) -> Backend:
+    """What is used where nobody said anything: the environment decides, else it is the CPU."""
+    named = os.environ.get("NNBACKEND")
+    try:
+        return get_backend(named or "cpu", dtype, kernels)
+    except BackendError as error:
+        raise BackendError(f"{error} (the name is that of the environment variable NNBACKEND)") from None
+
+
+def _auto(dtype: str, kernels: str) -> Backend:
+    """The choice of `choose_backend`, made once, so that all layers of a program live on one backend."""
+    with _lock:
+        key = ("auto", dtype, kernels)
+        if key not in _cache:
+            _cache[key], reason = choose_backend(dtype, kernels)
+            if _cache[key].name == "cpu" and reason not in _said:
+                _said.add(reason)
+                print(f"nnbackend: using the CPU: {reason}", file=sys.stderr)
+        return _cache[key]
 
 
 def choose_backend(dtype: Any = None, kernels: str | None = None) -> tuple[Backend, str]:
     """What "auto" means here: the first GPU if it works, else the CPU, and the reason in words."""
-    settings = check_settings("float32" if dtype is None else dtype, kernels or "auto")
+    settings = check_settings("float32" if dtype is None else dtype, "auto" if kernels is None else kernels)
     try:
         backend = _build("gpu", *settings)
     except BackendError as error:
@@ -81,17 +108,30 @@ def choose_backend(dtype: Any = None, kernels: str | None = None) -> tuple[Backe
     return backend, "a GPU works here"
 
 
-def _build(name: str, dtype: str, kernels: str) -> Backend:
-    key = (name, dtype, kernels)
-    if key not in _cache:
-        family, _, number = str(name).partition(":")
-        if family in _LAZY and family not in _factories:
-            importlib.import_module(_LAZY[family])
-        if family not in _factories or (number and not number.isdecimal()):
-            known = {*_factories, *_LAZY, "auto", "gpu:1"}
-            raise BackendError(f"unknown backend {name!r}: {did_you_mean(name, known)}")
-        _cache[key] = _factories[family](int(number) if number else None, dtype, kernels)
-    return _cache[key]
+def _build(name: Any, dtype: str, kernels: str) -> Backend:
+    family, device = _parse(name)
+    key = (family if device is None else f"{family}:{device}", dtype, kernels)
+    with _lock:
+        if key not in _cache:
+            backend = _factories[family](device, dtype, kernels)
+            if not isinstance(backend, Backend):
+                raise BackendError(
+                    f"the factory that was registered as {family!r} returned {describe(backend)}: expected a Backend"
+                )
+            _cache[key] = backend
+        return _cache[key]
+
+
+def _parse(name: Any) -> tuple[str, int | None]:
+    """The known name and the device number in "gpu:1", or `BackendError`."""
+    match = _NAME.fullmatch(name) if isinstance(name, str) else None
+    family, number = match.groups() if match else (None, None)
+    if family in _LAZY and family not in _factories:
+        importlib.import_module(_LAZY[family])
+    if family not in _factories:
+        known = {*_factories, *_LAZY, "auto", "gpu:1"}
+        raise BackendError(f"unknown backend {shown(name)}: {did_you_mean(name, known)}")
+    return family, None if number is None else int(number)
 
 
 @contextlib.contextmanager
