@@ -56,7 +56,7 @@ RESERVED = {
     "numba": ("kernels/cpu",),
     "llvmlite": ("kernels/cpu",),
     "matplotlib": ("plots",),
-    "nnfs": ("datasets/",),
+    "nnfs": ("datasets/", "book/"),
     "typer": ("cli",),
 }
 
