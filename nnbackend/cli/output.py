@@ -58,6 +58,21 @@ class Header(Callback):
         print(*self._lines, sep="\n")
 
 
+class Clock(Callback):
+    """Takes the time of the first epoch apart: kernels may be compiled in it."""
+
+    first_epoch = 0.0
+
+    def on_train_begin(self, run: TrainingRun) -> None:
+        """Start."""
+        self._started = time.perf_counter()
+
+    def on_epoch(self, run: TrainingRun) -> None:
+        """The first epoch is over."""
+        if not self.first_epoch:
+            self.first_epoch = time.perf_counter() - self._started
+
+
 class Bar(Callback):
     """A progress bar for epochs. It knows numbers of the host only, so it costs no transfer."""
 
@@ -68,18 +83,20 @@ class Bar(Callback):
 
     def on_train_begin(self, run: TrainingRun) -> None:
         """Add the bar."""
-        self._task = self._progress.add_task("training", total=run.epochs, rate="")
-        self._started = time.perf_counter()
+        self._task = self._progress.add_task("first step", total=run.epochs, rate="")
+        self._progress.refresh()
 
     def on_epoch(self, run: TrainingRun) -> None:
         """Move it, if enough time has passed."""
-        now = time.perf_counter()
+        now, done = time.perf_counter(), run.epoch - run.first_epoch + 1
+        if done == 1:
+            self._started, self._steps_before = now, run.steps
         if now < self._next_redraw and run.epoch < run.last_epoch:
             return
         self._next_redraw = now + 1 / REDRAWS_PER_SECOND
-        rate = run.steps / max(now - self._started, 1e-9)
-        done = run.epoch - run.first_epoch + 1
-        self._progress.update(self._task, completed=done, rate=f"{rate:,.0f} steps/s", refresh=True)
+        seconds = now - self._started
+        rate = f"{(run.steps - self._steps_before) / seconds:,.0f} steps/s" if seconds else ""
+        self._progress.update(self._task, description="training", completed=done, rate=rate, refresh=True)
 
 
 @contextlib.contextmanager

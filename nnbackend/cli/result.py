@@ -30,11 +30,27 @@ class Result:
     task: Task
     reason: str
     seconds: float
+    first_epoch_seconds: float
 
     def __post_init__(self) -> None:
         self.last = self.model.history.row(-1)
         self.steps = self.model.optimizer.iterations if self.model.optimizer is not None else 0
         self.validation: Evaluation = self.model.evaluate(*self.task.fresh)
+
+    @property
+    def steps_per_second(self) -> float:
+        """Over all epochs but the first, in which kernels may be compiled."""
+        epochs = len(self.model.history)
+        if epochs == 1:
+            return self.steps / self.seconds
+        return self.steps * (epochs - 1) / epochs / (self.seconds - self.first_epoch_seconds)
+
+    @property
+    def _speed(self) -> str:
+        waited = self.first_epoch_seconds
+        compiled = f", after {waited:.1f} s for the first epoch" if waited > 0.5 + 0.1 * self.seconds else ""
+        epochs = f"{self.last['epoch']:,} epochs in {self.seconds:.2f} s"
+        return f"{epochs}: {self.steps_per_second:,.0f} steps a second{compiled}"
 
     @property
     def validation_error(self) -> float | None:
@@ -52,7 +68,7 @@ class Result:
             validation += f", mean absolute error: {self.validation_error:.4f}"
         lines = [
             f"{validation} ({len(self.task.fresh[0]):,} fresh samples)",
-            f"{self.last['epoch']:,} epochs in {self.seconds:.2f} s: {self.steps / self.seconds:,.0f} steps a second",
+            self._speed,
         ]
         return [f"training, {format_row(self.last).split(', ', 1)[1]}", *lines] if with_training else lines
 
@@ -82,5 +98,6 @@ class Result:
             "validation": {**validation, "samples": len(self.task.fresh[0])},
             "seconds": self.seconds,
             "steps": self.steps,
-            "steps_per_second": self.steps / self.seconds,
+            "first_epoch_seconds": self.first_epoch_seconds,
+            "steps_per_second": self.steps_per_second,
         }

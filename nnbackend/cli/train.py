@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from ..model import Model
 from ..optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
 from ..regularizers import L1, L1L2, L2, Regularizer
 from .guard import Interrupted
-from .output import Header, backend_line, on_terminal, progress_bar, settle_backend, write_lines_at_once
+from .output import Clock, Header, backend_line, on_terminal, progress_bar, settle_backend, write_lines_at_once
 from .result import Result, describe
 from .tasks import TASKS, Task, load_task
 
@@ -106,8 +107,8 @@ class Train:
         model = self.build(task, xp)
         check_writable(self.history)
         with self._history_kept(model):
-            seconds = self._train(model, task, [backend_line(xp, reason), str(task), describe(model)])
-            self._report(Result(model, task, reason, seconds))
+            times = self._train(model, task, [backend_line(xp, reason), str(task), describe(model)])
+            self._report(Result(model, task, reason, *times))
         return 0
 
     def build(self, task: Task, xp: Backend) -> Model:
@@ -142,20 +143,20 @@ class Train:
             raise ArgumentError(f"--momentum {self.momentum:g} is for --optimizer sgd: {self.optimizer} has none")
         return kind(**settings | {name: value for name, value in given.items() if value is not None})
 
-    def _train(self, model: Model, task: Task, header: list[str]) -> float:
-        """Train, and return the seconds it took."""
+    def _train(self, model: Model, task: Task, header: list[str]) -> tuple[float, float]:
+        """Train, and return the seconds it took, and how many of them the first epoch."""
         silent = self.quiet or self.json
         shown = on_terminal(sys.stderr if self.json else sys.stdout) and not self.quiet
-        started = time.perf_counter()
+        started, clock = time.perf_counter(), Clock()
         with progress_bar(shown=shown, to_stderr=self.json) as bar:
             model.train(
                 *task.training,
                 epochs=self.epochs,
                 batch_size=self.batch_size,
                 print_every=0 if silent else self.print_every,
-                callbacks=bar if silent else [Header(header), *bar],
+                callbacks=[clock, *bar] if silent else [Header(header), clock, *bar],
             )
-        return time.perf_counter() - started
+        return time.perf_counter() - started, clock.first_epoch
 
     @contextlib.contextmanager
     def _history_kept(self, model: Model) -> Iterator[None]:
