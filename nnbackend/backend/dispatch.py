@@ -8,11 +8,13 @@ arrays, so that later steps go straight to it: which kernel runs is decided when
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ArgumentError, StateError, did_you_mean
 
@@ -57,10 +59,9 @@ class Op:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         function = self.implementation(*args, **kwargs) if self.overrides else self.reference
         with self._xp.op_scope:
-            result = function(*args, **kwargs)
-        if (tape := self._xp.tape) is not None:
-            tape.append(self.name, function, args, kwargs)
-        return result
+            if (tape := self._xp.tape) is not None:
+                return tape.run(self.name, function, args, kwargs)
+            return function(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"<op {self.name} of {self._xp!r}, {len(self.overrides)} override(s)>"
@@ -98,24 +99,56 @@ def references(module: ModuleType) -> dict[str, Callable[..., Any]]:
     }
 
 
-@dataclass
+class Call(NamedTuple):
+    """One op of a recorded step: its implementation and the arrays it was given."""
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    @property
+    def link(self) -> Callable[[Sequence[Call]], Sequence[Callable[[], Any]]]:
+        """How calls that follow each other become what is replayed: one by one, unless the implementation knows better.
+
+        An implementation may have an attribute `link`: it is given all calls in a row whose `link` is the same, and
+        returns fewer, quicker calls without arguments that do the same.
+        """
+        return getattr(self.function, "link", _one_by_one)
+
+
+def _one_by_one(calls: Sequence[Call]) -> list[Callable[[], Any]]:
+    return [partial(call.function, *call.args, **call.kwargs) for call in calls]
+
+
 class Tape:
     """The ops of one step, in order, with the arrays they were given."""
 
-    calls: list[Callable[[], Any]] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self._program: list[Callable[[], Any]] | None = None
 
-    def append(self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Write one call down; its result must have gone into an array that the caller holds."""
+    def run(self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run one call, and write it down; its result must go into an array that the caller holds."""
         if kwargs.get("out") is None and kwargs.get("state") is None:
             raise StateError(
                 f"op {name!r} was called without out= inside a compiled step, which would replay into an array that "
                 "nobody holds: give it a fixed buffer"
             )
-        self.calls.append(partial(function, *args, **kwargs))
-        self.names.append(name)
+        call = Call(name, function, args, kwargs)
+        self.calls.append(call)
+        if call.link is _one_by_one:
+            return function(*args, **kwargs)
+        for part in call.link([call]):
+            part()
+        return kwargs["out"] if kwargs.get("out") is not None else kwargs["state"]
 
     def replay(self) -> None:
         """Run the step again on the same arrays."""
-        for call in self.calls:
-            call()
+        if self._program is None:
+            self._program = [part for link, calls in groupby(self.calls, key=_link) for part in link(list(calls))]
+        for part in self._program:
+            part()
+
+
+_link = attrgetter("link")

@@ -12,11 +12,9 @@ from typing import Any
 
 def cpu_overrides() -> dict[str, Sequence[Any]]:
     """Overrides for NumPy arrays; none where Numba is not installed, or does not work with this NumPy."""
-    try:
-        from .cpu import OVERRIDES
-    except ImportError:
-        return {}
-    return OVERRIDES
+    from .cpu import overrides
+
+    return overrides()
 
 
 def cuda_overrides() -> dict[str, Sequence[Any]]:

@@ -1,0 +1,66 @@
+"""How loops are compiled: by Numba, once for each kind of argument, cached between runs where a folder can be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba import njit
+
+# What the compiler may do to floating-point numbers. Reordering sums lets it use vector registers. Numba's own
+# `fastmath=True` would also assume that there is no NaN and drop the comparisons that let NaN and infinity through.
+# `error_model="numpy"` divides by zero as NumPy does; Python's check for it would keep loops from being vectorized.
+FLAGS: dict[str, Any] = {
+    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
+    "error_model": "numpy",
+    "nogil": True,
+}
+
+
+class Loop:
+    """A function over plain arrays and numbers, compiled when it is first called.
+
+    Two ways lead to it: a call from Python, here, and a place in a program of many loops (`program.py`).
+    """
+
+    def __init__(self, function: Callable[..., None], **flags: Any) -> None:
+        self.function = function
+        self._flags = {**FLAGS, **flags}
+        self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        self.inner = njit(**self._flags)(function)  # for use inside other compiled code
+        self.__doc__ = function.__doc__
+        self._compiled: Callable[..., None] | None = None
+
+    def __call__(self, *arguments: Any) -> None:
+        compiled = self._compiled
+        if compiled is None:
+            compiled = self._compiled = self._cached()
+        try:
+            compiled(*arguments)
+        except OSError:  # the cache folder cannot be written: no cache folder means no caching, never a failure
+            self._compiled = self.inner
+            self.inner(*arguments)
+
+    def _cached(self) -> Callable[..., None]:
+        try:
+            return njit(cache=True, **self._flags)(self.function)
+        except (RuntimeError, OSError):  # Numba finds no folder for its cache
+            return self.inner
+
+    def __repr__(self) -> str:
+        return f"<loop {self.name}>"
+
+
+def helper(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function for use inside loops of the same file. (Numba's cache looks at a loop's own file to see a change.)"""
+    return njit(**FLAGS)(function)
+
+
+def loop(function: Callable[..., None]) -> Loop:
+    """Make a `Loop` of a function."""
+    return Loop(function)
+
+
+def exact_loop(function: Callable[..., None]) -> Loop:
+    """Make a `Loop` whose every operation rounds as written, for the few numbers that people read in full."""
+    return Loop(function, fastmath=False)

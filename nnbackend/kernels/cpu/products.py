@@ -1,0 +1,192 @@
+"""Matrix products with an inner or outer size of a few, as loops: a BLAS spends longer on getting ready for them.
+
+All other products are left to NumPy; only what follows them is a loop. `floor` is 0 for ReLU and -inf for none, since
+max(floor, x) is then right for both; it is written so that NaN comes through.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import numpy as np
+
+from .compile import loop
+from .plan import Step, fast
+
+# A product is narrow when its inner size is at most INNER, or its outer size at most OUTER (measured, benchmarks/kernels.py).
+INNER, OUTER = 8, 6
+
+
+@loop
+def dense_narrow_inner(inputs: Any, weights: Any, biases: Any, floor: Any, output: Any) -> None:
+    """output = max(floor, inputs · weights + biases), the columns of inputs two at a time"""
+    (rows, inner), columns = inputs.shape, output.shape[1]
+    least = inputs.dtype.type(floor)
+    for i in range(rows):
+        if inner == 2:
+            a, b = inputs[i, 0], inputs[i, 1]
+            for j in range(columns):
+                value = a * weights[0, j] + b * weights[1, j] + biases[0, j]
+                output[i, j] = least if value <= least else value
+            continue
+        for j in range(columns):
+            output[i, j] = biases[0, j]
+        for k in range(inner):
+            a = inputs[i, k]
+            for j in range(columns):
+                output[i, j] += a * weights[k, j]
+        for j in range(columns):
+            value = output[i, j]
+            output[i, j] = least if value <= least else value
+
+
+@loop
+def dense_narrow_outer(inputs: Any, weights: Any, biases: Any, floor: Any, output: Any) -> None:
+    """output = max(floor, inputs · weights + biases), three columns of output at a time"""
+    (rows, inner), columns = inputs.shape, output.shape[1]
+    zero, least = inputs.dtype.type(0), inputs.dtype.type(floor)
+    across = np.empty((columns, inner), inputs.dtype)
+    for k in range(inner):
+        for j in range(columns):
+            across[j, k] = weights[k, j]
+    for i in range(rows):
+        for j in range(0, columns - columns % 3, 3):
+            a = b = c = zero
+            for k in range(inner):
+                value = inputs[i, k]
+                a += value * across[j, k]
+                b += value * across[j + 1, k]
+                c += value * across[j + 2, k]
+            output[i, j], output[i, j + 1], output[i, j + 2] = a, b, c
+        for j in range(columns - columns % 3, columns):
+            a = zero
+            for k in range(inner):
+                a += inputs[i, k] * across[j, k]
+            output[i, j] = a
+        for j in range(columns):
+            value = output[i, j] + biases[0, j]
+            output[i, j] = least if value <= least else value
+
+
+@loop
+def add_biases(biases: Any, floor: Any, output: Any) -> None:
+    """output = max(floor, output + biases)"""
+    rows, columns = output.shape
+    least = output.dtype.type(floor)
+    for i in range(rows):
+        for j in range(columns):
+            value = output[i, j] + biases[0, j]
+            output[i, j] = least if value <= least else value
+
+
+@loop
+def weights_gradient_narrow_inner(inputs: Any, dvalues: Any, dweights: Any) -> None:
+    """dweights = inputsᵀ · dvalues where inputs has few columns, four rows at a time"""
+    (rows, inner), columns = inputs.shape, dvalues.shape[1]
+    for k in range(inner):
+        for j in range(columns):
+            dweights[k, j] = 0
+    for i in range(0, rows - rows % 4, 4):
+        for k in range(inner):
+            a, b, c, d = inputs[i, k], inputs[i + 1, k], inputs[i + 2, k], inputs[i + 3, k]
+            for j in range(columns):
+                dweights[k, j] += (
+                    a * dvalues[i, j] + b * dvalues[i + 1, j] + c * dvalues[i + 2, j] + d * dvalues[i + 3, j]
+                )
+    for i in range(rows - rows % 4, rows):
+        for k in range(inner):
+            for j in range(columns):
+                dweights[k, j] += inputs[i, k] * dvalues[i, j]
+
+
+@loop
+def weights_gradient_narrow_outer(inputs: Any, dvalues: Any, dweights: Any) -> None:
+    """dweights = inputsᵀ · dvalues where dvalues has few columns: three of them and four rows at a time"""
+    (rows, inner), columns = inputs.shape, dvalues.shape[1]
+    across = np.zeros((columns, inner), inputs.dtype)
+    for i in range(0, rows - rows % 4, 4):
+        for j in range(0, columns - columns % 3, 3):
+            a, b, c, d = dvalues[i], dvalues[i + 1], dvalues[i + 2], dvalues[i + 3]
+            a0, a1, a2 = a[j], a[j + 1], a[j + 2]
+            b0, b1, b2 = b[j], b[j + 1], b[j + 2]
+            c0, c1, c2 = c[j], c[j + 1], c[j + 2]
+            d0, d1, d2 = d[j], d[j + 1], d[j + 2]
+            for k in range(inner):
+                x, y, z, w = inputs[i, k], inputs[i + 1, k], inputs[i + 2, k], inputs[i + 3, k]
+                across[j, k] += a0 * x + b0 * y + c0 * z + d0 * w
+                across[j + 1, k] += a1 * x + b1 * y + c1 * z + d1 * w
+                across[j + 2, k] += a2 * x + b2 * y + c2 * z + d2 * w
+        for j in range(columns - columns % 3, columns):
+            a0, b0, c0, d0 = dvalues[i, j], dvalues[i + 1, j], dvalues[i + 2, j], dvalues[i + 3, j]
+            for k in range(inner):
+                across[j, k] += (
+                    a0 * inputs[i, k] + b0 * inputs[i + 1, k] + c0 * inputs[i + 2, k] + d0 * inputs[i + 3, k]
+                )
+    for i in range(rows - rows % 4, rows):
+        for j in range(columns):
+            for k in range(inner):
+                across[j, k] += inputs[i, k] * dvalues[i, j]
+    for k in range(inner):
+        for j in range(columns):
+            dweights[k, j] = across[j, k]
+
+
+@loop
+def inputs_gradient_narrow(dvalues: Any, weights: Any, dinputs: Any) -> None:
+    """dinputs = dvalues · weightsᵀ where dvalues has few columns: three of them at a time"""
+    (rows, columns), inner = dvalues.shape, weights.shape[0]
+    across = np.empty((columns, inner), weights.dtype)
+    for k in range(inner):
+        for j in range(columns):
+            across[j, k] = weights[k, j]
+    for i in range(rows):
+        if columns >= 3:
+            a, b, c = dvalues[i, 0], dvalues[i, 1], dvalues[i, 2]
+            for k in range(inner):
+                dinputs[i, k] = a * across[0, k] + b * across[1, k] + c * across[2, k]
+        else:
+            a = dvalues[i, 0]
+            for k in range(inner):
+                dinputs[i, k] = a * across[0, k]
+        for j in range(3 if columns >= 3 else 1, columns):
+            a = dvalues[i, j]
+            for k in range(inner):
+                dinputs[i, k] += a * across[j, k]
+
+
+def _narrow(inputs: Any, weights: Any) -> bool:
+    return inputs.shape[1] <= INNER or weights.shape[1] <= OUTER
+
+
+def _dense(inputs: Any, weights: Any, biases: Any, floor: float, output: Any) -> list[Step]:
+    if inputs.shape[1] <= INNER:
+        return [(dense_narrow_inner, (inputs, weights, biases, floor, output))]
+    if weights.shape[1] <= OUTER:
+        return [(dense_narrow_outer, (inputs, weights, biases, floor, output))]
+    return [(np.matmul, (inputs, weights, output)), (add_biases, (biases, floor, output))]
+
+
+@fast("n k, k m, 1 m -> n m")
+def dense(inputs: Any, weights: Any, biases: Any, *, out: Any) -> list[Step]:
+    """output = inputs · weights + biases"""
+    return _dense(inputs, weights, biases, -inf, out)
+
+
+@fast("n k, k m, 1 m -> n m")
+def dense_relu(inputs: Any, weights: Any, biases: Any, *, out: Any) -> list[Step]:
+    """output = max(0, inputs · weights + biases)"""
+    return _dense(inputs, weights, biases, 0.0, out)
+
+
+@fast("n k, n m -> k m", when=lambda inputs, dvalues, out: _narrow(inputs, dvalues))
+def weights_gradient(inputs: Any, dvalues: Any, *, out: Any) -> list[Step]:
+    """dweights = inputsᵀ · dvalues"""
+    loop = weights_gradient_narrow_inner if inputs.shape[1] <= INNER else weights_gradient_narrow_outer
+    return [(loop, (inputs, dvalues, out))]
+
+
+@fast("n m, k m -> n k", when=lambda dvalues, weights, out: dvalues.shape[1] <= OUTER)
+def inputs_gradient(dvalues: Any, weights: Any, *, out: Any) -> list[Step]:
+    """dinputs = dvalues · weightsᵀ"""
+    return [(inputs_gradient_narrow, (dvalues, weights, out))]
