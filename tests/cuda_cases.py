@@ -172,7 +172,8 @@ CASES: dict[str, Callable[[Maker, int, int], Call]] = {
 # Ops without a kernel: a matrix product alone, or one call of the array library that nothing is joined to.
 WITHOUT_KERNEL = {
     *("weights_gradient", "inputs_gradient", "relu", "multiply", "assign"),
-    *("dropout_mask", "binary_predictions", "regression_hits"),  # for nnbackend.book
+    *("dropout_mask", "binary_predictions", "regression_hits"),  # these and the next for nnbackend.book
+    *("bias_corrections", "adam_unfolded"),
 }
 
 # Ops that sum nothing and take no exponential or logarithm: the kernel's numbers are the reference's, to the bit.

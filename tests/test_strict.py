@@ -579,6 +579,12 @@ OPS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
         {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
         [PARAMETERS, _matrix(9, 12), _share(10, 12)],
     ),
+    "bias_corrections": ((ONE,), {"beta_1": 0.9, "beta_2": 0.999}, [(1,), (1,)]),
+    "adam_unfolded": (
+        (GRADS, RATE, (ONE, ONE)),
+        {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
+        [PARAMETERS, _matrix(9, 12), _share(10, 12)],
+    ),
     "assign": ((INPUTS,), {}, (5, 3)),
     "advance": ((2,), {}, (np.array([3]),)),
     "batch_indices": ((np.arange(9)[::-1], STEP, np.arange(4)), {}, np.zeros(4, int)),
