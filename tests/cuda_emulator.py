@@ -1,4 +1,4 @@
-"""cuda.cu compiled by the system's C++ compiler and run on NumPy arrays (see cuda_emulator.h)."""
+"""The CUDA kernels compiled by the system's C++ compiler and run on NumPy arrays (see cuda_emulator.h)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nnbackend.kernels.cuda_compile import REALS, SOURCE, converted, read_signatures
+from nnbackend.kernels.cuda.compile import REALS, converted, read_signatures
 
 COMPILER = shutil.which("g++")
 HEADER = Path(__file__).with_name("cuda_emulator.h")
@@ -26,18 +26,18 @@ extern "C" const char* emulate_{name}(const unsigned int* grid, const unsigned i
 """
 
 
-def host_source(source: Path) -> str:
+def host_source(kernels: str) -> str:
     """A C++ file with the kernels and, for each, an entry that takes its arguments as a launch on a GPU does."""
     entries = []
-    for name, parameters in read_signatures(source.read_text(encoding="utf-8")).items():
+    for name, parameters in read_signatures(kernels).items():
         args = ", ".join(f"*({kind}*)args[{i}]" for i, (kind, _) in enumerate(parameters))
         entries.append(_ENTRY.format(name=name, args=args))
-    return "\n".join([f'#include "{HEADER}"', f'#include "{source}"', *entries])
+    return "\n".join([f'#include "{HEADER}"', kernels, *entries])
 
 
-def build(folder: Path, source: Path = SOURCE) -> dict[str, ctypes.CDLL]:
+def build(folder: Path, kernels: str) -> dict[str, ctypes.CDLL]:
     """The library for each dtype."""
-    (folder / "host.cpp").write_text(host_source(source), encoding="utf-8")
+    (folder / "host.cpp").write_text(host_source(kernels), encoding="utf-8")
     flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE", "-Wall", "-Werror"]
     flags += ["-shared", "-fPIC", "-Wl,-Bsymbolic"]  # other libraries have functions of the same names
     running = {}

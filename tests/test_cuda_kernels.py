@@ -1,6 +1,6 @@
 """The CUDA kernels: they compile for three architectures, and compute what the reference does.
 
-Without a GPU their arithmetic is checked by an emulator that runs cuda.cu on the CPU (cuda_emulator.h); every test that takes
+Without a GPU their arithmetic is checked by an emulator that runs them on the CPU (cuda_emulator.h); every test that takes
 `device` runs again on a GPU where one works. What that leaves unproved is in docs/gpu-status.md.
 """
 
@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 import nnbackend as nn
 from nnbackend import ops
 from nnbackend.backend.dispatch import references
-from nnbackend.kernels import cuda, cuda_compile
-from nnbackend.kernels.cuda import Kernels
-from nnbackend.kernels.cuda_compile import CupyModule, compile_without_gpu, signatures
+from nnbackend.kernels.cuda import compile as cuda_compile
+from nnbackend.kernels.cuda import launch
+from nnbackend.kernels.cuda.compile import CupyModule, compile_without_gpu, signatures
+from nnbackend.kernels.cuda.launch import Kernels
 from tests import cuda_emulator
 from tests.cuda_cases import CASES, EXACT, NOT_EMPTY, WITHOUT_KERNEL, Call, Maker
 from tests.cuda_emulator import EmulatedModule, GuardedNumPy
@@ -33,7 +34,7 @@ ARCHITECTURES = ("sm_80", "sm_90", "sm_120")  # A100, H100 and H200, RTX 50
 DTYPES = ("float32", "float64")
 
 # No rows, one of everything, part of a warp, whole warps, one more, a block to a row; enough rows for two stages.
-SHAPES = [(0, 3), (1, 1), (1, 5), (7, 1), (9, 3), (33, 32), (64, 33), (300, 3), (3, 1500), (2100, 7)]
+SHAPES = [(0, 3), (1, 1), (1, 5), (7, 1), (9, 3), (33, 32), (64, 33), (300, 3), (3, 1500), (2101, 7)]
 
 
 def needed(reason: str) -> None:
@@ -48,7 +49,7 @@ def needed(reason: str) -> None:
 
 @functools.cache
 def compiled(dtype: str, architecture: str, method: str = "cubin") -> Any:
-    """cuda.cu for an architecture; the tests that ask skip where CuPy or NVRTC is missing."""
+    """The kernels for an architecture; the tests that ask skip where CuPy or NVRTC is missing."""
     try:
         importlib.import_module("cupy.cuda.compiler")
         importlib.import_module("cupy_backends.cuda.libs.nvrtc").getVersion()
@@ -77,8 +78,8 @@ def test_nothing_is_computed_in_double_by_accident():
 
 def test_a_mistake_is_reported_with_its_line(monkeypatch):
     compiled("float32", "sm_90")
-    monkeypatch.setattr(cuda_compile, "source", lambda: "int good;\nint bad = nothing;\n")
-    with pytest.raises(Exception, match=r"cuda\.cu\(2\): error"):
+    monkeypatch.setattr(cuda_compile, "source", lambda: '#line 1 "layers.cu"\nint good;\nint bad = nothing;\n')
+    with pytest.raises(Exception, match=r"layers\.cu\(2\): error"):
         compile_without_gpu("float32", "sm_90")
 
 
@@ -150,10 +151,10 @@ def test_a_module_is_compiled_once_for_each_dtype_that_is_used():
 
 @pytest.fixture(scope="session")
 def libraries(tmp_path_factory):
-    """cuda.cu compiled for the CPU."""
+    """The kernels compiled for the CPU."""
     if cuda_emulator.COMPILER is None:
         needed("g++ is not installed: it compiles the CUDA kernels for the emulator")
-    return cuda_emulator.build(tmp_path_factory.mktemp("emulated"))
+    return cuda_emulator.build(tmp_path_factory.mktemp("emulated"), cuda_compile.source())
 
 
 FAULTY = """
@@ -185,9 +186,7 @@ KERNEL beyond_the_end(REAL* out) { out[64 + threadIdx.x] = 1; }
 @pytest.fixture(scope="module")
 def faulty(libraries, tmp_path_factory):
     """Kernels with mistakes that a GPU may or may not punish."""
-    folder = tmp_path_factory.mktemp("faulty")
-    (folder / "faulty.cu").write_text(FAULTY)
-    return cuda_emulator.build(folder, folder / "faulty.cu")
+    return cuda_emulator.build(tmp_path_factory.mktemp("faulty"), FAULTY)
 
 
 def run_faulty(faulty, name: str, order: int = 0) -> np.ndarray:
@@ -316,12 +315,12 @@ def test_equals_the_reference_on_any_shape(device, name, rows, columns, special,
 @pytest.mark.parametrize("name", CASES)
 def test_any_grid_gives_a_right_answer(device, name, monkeypatch):
     """A grid that is smaller than the work: what happens beyond MAX_BLOCKS and MAX_PARTS."""
-    monkeypatch.setattr(cuda, "MAX_BLOCKS", 2)
-    monkeypatch.setattr(cuda, "MAX_PARTS", 2)
-    monkeypatch.setattr(cuda, "PER_THREAD", 1)
-    monkeypatch.setattr(cuda, "MAX_CHUNKS", 3)
-    monkeypatch.setattr(cuda, "ROWS_PER_THREAD", 1)
-    for shape in ((300, 9), (3, 1500)):
+    monkeypatch.setattr(launch, "MAX_BLOCKS", 2)
+    monkeypatch.setattr(launch, "MAX_PARTS", 2)
+    monkeypatch.setattr(launch, "PER_THREAD", 1)
+    monkeypatch.setattr(launch, "MAX_CHUNKS", 3)
+    monkeypatch.setattr(launch, "ROWS_PER_THREAD", 1)
+    for shape in ((301, 9), (3, 1500)):
         check(device, name, made(name, "float32", shape), "float32", shape[0] * shape[1])
 
 
@@ -335,7 +334,7 @@ def test_every_kernel_is_launched_by_some_op(libraries):
     memory = GuardedNumPy()
     module = EmulatedModule(libraries, orders=("forwards",))
     kernels = Kernels(memory, module)
-    for shape in ((2, 3), (2100, 7)):
+    for shape in ((2, 3), (2101, 7)):
         for name in CASES:
             case = made(name, "float64", shape)
             getattr(kernels, name)(*case.args, **case.kwargs)
@@ -380,6 +379,16 @@ def test_dropout_masks_are_those_of_the_host_to_the_bit(device, dtype):
         found = single(device, "dropout", *args, **settings, out=out)
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_a_word_at_the_threshold_keeps_its_element(device):
+    """Dropped is what lies below rate · 2³², and here one word is exactly that."""
+    settings = {"key": 11, "stream": 2}
+    step = np.zeros(1, np.int64)
+    words = device.to_host(device.kernels.random_words(8, **settings, step=device.array(step)))
+    out = np.zeros(8), np.zeros(8)
+    _, mask = single(device, "dropout", np.ones(8), step, rate=float(words[5]) / 2**32, **settings, out=out)
+    np.testing.assert_array_equal(mask > 0, words >= words[5])
 
 
 @pytest.mark.parametrize("columns", [3, 40, 1500])
@@ -440,7 +449,7 @@ def test_an_output_may_be_an_input(device, name):
 
 def test_same_bits_on_every_run(device):
     for name in ("relu_biases_gradient", "mean", "penalty", "softmax_crossentropy"):
-        case = made(name, "float32", (2100, 7))
+        case = made(name, "float32", (2101, 7))
         runs = [arrays_in(single(device, name, *case.args, **case.kwargs)) for _ in range(2)]
         for one, other in zip(*runs, strict=True):
             np.testing.assert_array_equal(one, other)

@@ -1,6 +1,6 @@
-"""From cuda.cu to kernels that can be launched: signatures, NVRTC's options, and CuPy's modules.
+"""From CUDA C++ to kernels that can be launched: signatures, NVRTC's options, and CuPy's modules.
 
-The parameter lists in cuda.cu are the only place where argument types are written down. They are read from there, and
+The parameter lists in the .cu files are the only place where argument types are written down. They are read from there, and
 every launch converts its arguments by them, so that a call cannot disagree with its kernel.
 """
 
@@ -14,25 +14,26 @@ from typing import Any, Protocol
 
 import numpy as np
 
-SOURCE = Path(__file__).with_name("cuda.cu")
+# One module, in this order; what is used stands above its use.
+FILES = ("common.cu", "layers.cu", "losses.cu", "sums.cu", "updates.cu")
 REALS = {"float32": "float", "float64": "double"}
 
-# The types that parameters in cuda.cu may have. None: whatever is pointed to, the kernel is told about it otherwise.
-_NUMBERS = {"long long": "int64", "unsigned long long": "uint64", "double": "float64"}
+# The types that parameters of kernels may have. None: whatever is pointed to, the kernel is told about it otherwise.
+_NUMBERS = {"int64": "int64", "uint64": "uint64", "double": "float64"}
 _POINTED_TO = {**_NUMBERS, "char": None}
 
 Grid = tuple[int, ...]
 
 
 class Module(Protocol):
-    """What launches the kernels of cuda.cu: CuPy on a GPU, an emulator in the tests."""
+    """What launches kernels: CuPy on a GPU, an emulator in the tests."""
 
     def launch(self, name: str, dtype: str | None, grid: Grid, block: Grid, *args: Any) -> None:
         """Run a kernel of that dtype's module (None: any, the kernel has no `real`) on the current stream."""
 
 
 class CupyModule:
-    """cuda.cu compiled by CuPy, for each dtype and device when first used. CuPy keeps the result on disk."""
+    """The kernels compiled by CuPy, for each dtype and device when first used. CuPy keeps the result on disk."""
 
     def __init__(self, cupy: Any) -> None:
         self._cupy = cupy
@@ -55,8 +56,9 @@ class CupyModule:
 
 @functools.cache
 def source() -> str:
-    """The text of cuda.cu."""
-    return SOURCE.read_text(encoding="utf-8")
+    """The text of the module: all files, each introduced by its name, so that errors point into it."""
+    texts = ((name, Path(__file__).with_name(name).read_text(encoding="utf-8")) for name in FILES)
+    return "\n".join(f'#line 1 "{name}"\n{text}' for name, text in texts)
 
 
 # The parameters of a kernel, as (type, name) without `const`.
@@ -65,12 +67,12 @@ Signature = tuple[tuple[str, str], ...]
 
 @functools.cache
 def signatures() -> dict[str, Signature]:
-    """The kernels of cuda.cu and their parameters."""
+    """All kernels and their parameters."""
     return read_signatures(source())
 
 
 def read_signatures(text: str) -> dict[str, Signature]:
-    """The kernels in a text that keeps to the rules of cuda.cu, and their parameters."""
+    """The kernels in a text that keeps to the rules of common.cu, and their parameters."""
     kernels = {}
     for name, parameters in re.findall(r"^KERNEL (\w+)\(([^)]*)\)", text, re.MULTILINE):
         split = [re.fullmatch(r"(?:const )?(.+?)(\*?) (\w+)", " ".join(p.split())) for p in parameters.split(",")]
@@ -106,12 +108,12 @@ def _converter(kernel: str, kind: str, parameter: str, dtype: str) -> Callable[[
 
 
 def own_options(dtype: str) -> tuple[str, ...]:
-    """The compiler options that nnbackend adds to CuPy's (the rules in cuda.cu say why)."""
+    """The compiler options that nnbackend adds to CuPy's (the rules in common.cu say why)."""
     return f"-DREAL={REALS[dtype]}", "-fmad=false"
 
 
 def compile_options(dtype: str, architecture: str) -> tuple[str, ...]:
-    """All options with which CuPy compiles cuda.cu on a GPU of that architecture ("sm_90")."""
+    """All options with which CuPy compiles the kernels on a GPU of that architecture ("sm_90")."""
     from cupy._core.core import assemble_cupy_compiler_options
 
     options = assemble_cupy_compiler_options(own_options(dtype))
@@ -119,7 +121,7 @@ def compile_options(dtype: str, architecture: str) -> tuple[str, ...]:
 
 
 def compile_without_gpu(dtype: str, architecture: str, *, method: str = "cubin") -> bytes:
-    """cuda.cu compiled for an architecture (method "cubin" or "ptx"): needs CuPy and NVRTC, but no GPU and no driver.
+    """The kernels compiled for an architecture (method "cubin" or "ptx"): needs CuPy and NVRTC, but no GPU and no driver.
 
     Raises CuPy's `CompileException` with the compiler's words. CuPy has no public way to compile without a device, hence
     its private `_NVRTCProgram`, which is what `RawModule` uses too.
@@ -127,6 +129,6 @@ def compile_without_gpu(dtype: str, architecture: str, *, method: str = "cubin")
     from cupy.cuda.compiler import _NVRTCProgram
 
     target = architecture if method == "cubin" else architecture.replace("sm_", "compute_")
-    program = _NVRTCProgram(source(), SOURCE.name, method=method)
+    program = _NVRTCProgram(source(), "kernels.cu", method=method)
     compiled, _ = program.compile(compile_options(dtype, target))
     return compiled

@@ -1,6 +1,6 @@
 """The CUDA kernels as overrides: which arguments each takes, and the grid it is launched with.
 
-A method of `Kernels` does what the op of its name does. It launches kernels of cuda.cu through a `Module` and makes
+A method of `Kernels` does what the op of its name does. It launches kernels through a `Module` and makes
 temporary arrays through an array library; on a GPU both are CuPy's, in the tests an emulator and NumPy. The library's
 own matrix products stay, only what comes after them is a kernel.
 
@@ -13,9 +13,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .cuda_compile import REALS, CupyModule, Module
-from .cuda_layout import DOUBLE, INTEGER, NUMBER, Kinds, accepts, int64, real
-from .override import Override
+from ..override import Override
+from .compile import REALS, Module
+from .layout import DOUBLE, INTEGER, NUMBER, Kinds, accepts, int64, real
 
 THREADS = 256  # a block that works on elements or rows
 SUM_THREADS = 1024  # a block that sums everything
@@ -28,13 +28,6 @@ WARP_COLUMNS = 1024  # up to here a row is worked on by one warp, beyond by a wh
 MEASURED = 8  # numbers that `record` takes
 
 Shape = tuple[int, ...]
-
-
-def overrides() -> dict[str, Sequence[Override]]:
-    """The overrides for CuPy arrays. All of them are unproved: no GPU has run them (docs/gpu-status.md)."""
-    import cupy
-
-    return Kernels(cupy, CupyModule(cupy)).overrides()
 
 
 def overriding(*positional: Kinds, **named: Kinds) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

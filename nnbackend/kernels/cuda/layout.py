@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any
 
-from .cuda_compile import REALS
+from .compile import REALS
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,23 @@
+"""The CUDA kernels of the GPU backend: one kernel for what is several calls of CuPy.
+
+common.cu, layers.cu, losses.cu, sums.cu, updates.cu   the kernels, CUDA C++
+compile.py    compiles them and converts the arguments of a launch
+layout.py     which arrays a kernel takes
+launch.py     the overrides: an op's kernels and their grids
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..override import Override
+
+
+def overrides() -> dict[str, Sequence[Override]]:
+    """The overrides for CuPy arrays. All of them are unproved: no GPU has run them (docs/gpu-status.md)."""
+    import cupy
+
+    from .compile import CupyModule
+    from .launch import Kernels
+
+    return Kernels(cupy, CupyModule(cupy)).overrides()
