@@ -20,6 +20,7 @@ from .losses import Loss
 
 def prepare_inputs(xp: Backend, data: Any, n_inputs: int | None) -> Any:
     """Inputs (samples, features) as an array of the backend, or `DataError` that says what is wrong with them."""
+    data = xp.adopt(data)
     inputs = data if xp.is_array(data) else host_array(data)
     if inputs.ndim != 2:
         hint = "; for one feature a sample, use X.reshape(-1, 1)" if inputs.ndim == 1 else ""
@@ -42,6 +43,7 @@ def prepare_inputs(xp: Backend, data: Any, n_inputs: int | None) -> Any:
 
 def prepare_targets(xp: Backend, targets: Any, n_samples: int, n_outputs: int, loss: Loss) -> tuple[Any, np.ndarray]:
     """Targets as the loss takes them, on the device and on the host, or `DataError`."""
+    targets = xp.adopt(targets)
     on_device = xp.is_array(targets) and not isinstance(targets, np.ndarray)
     host = xp.to_host(targets) if on_device else host_array(targets)
     if host.ndim == 0 or len(host) != n_samples:

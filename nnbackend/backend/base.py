@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -65,7 +66,7 @@ class Backend:
         self.kernels = kernels
         self.transfers = Transfers()
         self.op_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
-        self.tape: Tape | None = None
+        self._thread = _PerThread()
         self._namespace = namespace
         self.ops = Ops(self, reference_ops, overrides or {})
 
@@ -102,23 +103,20 @@ class Backend:
 
         Floating-point data become `xp.dtype`, integers and booleans (labels) `xp.index_dtype`, unless `dtype` says
         otherwise. Takes lists, NumPy and CuPy arrays and whatever speaks DLPack. An array that is here already and has
-        that dtype is returned as it is. Raises `DataError` for what is not numbers.
+        that dtype is returned as it is. Raises `DataError` for what is not numbers, or does not fit the dtype.
 
         >>> import nnbackend as nn
         >>> xp = nn.get_backend("cpu")
         >>> xp.asarray([[1.5, 2.0]]).dtype, xp.asarray([0, 1]).dtype
         (dtype('float32'), dtype('int64'))
         """
-        if self.is_array(data):
-            if isinstance(data, np.ndarray):  # on the CPU host and device look alike: count, so that all backends agree
-                self.transfers.count_in("xp.asarray", data.nbytes)
-            wanted = self._dtype_for(data.dtype) if dtype is None else np.dtype(dtype)
-            with self.quiet():
-                return data if data.dtype == wanted else data.astype(wanted)
+        wanted = None if dtype is None else checked_dtype(dtype)
+        data = self.adopt(data)
+        if self.is_array(data) and not isinstance(data, (np.ndarray, np.generic)):
+            return self._convert(data, wanted or self._dtype_for(data.dtype))
         host = host_array(data)
-        with np.errstate(over="ignore"):  # what is too large becomes infinity, which checks of data look for
-            host = np.asarray(host, dtype=self._dtype_for(host.dtype) if dtype is None else dtype)
-        self.transfers.count_in("xp.asarray", host.nbytes)
+        host = converted(host, wanted or self._dtype_for(host.dtype))
+        self.transfers.count_in("xp.asarray", host.nbytes)  # on the CPU too, where this copies nothing
         return self._to_device(host)
 
     def to_host(self, array: Any) -> np.ndarray:
@@ -149,8 +147,16 @@ class Backend:
         """Whether `value` is an array of numbers (or a reduction's scalar) of this backend."""
         return isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "biuf"
 
+    def adopt(self, data: Any) -> Any:
+        """`data`, or an array of this backend made from another library's array where that lies on its device already."""
+        return data
+
+    def _convert(self, array: Any, dtype: np.dtype) -> Any:
+        with self.quiet():
+            return array if array.dtype == dtype else array.astype(dtype)
+
     def _to_device(self, host: np.ndarray) -> Any:
-        return np.array(host)
+        return host
 
     def _from_device(self, array: Any) -> np.ndarray:
         return np.array(array)
@@ -179,6 +185,15 @@ class Backend:
 
     # -- the rest ---------------------------------------------------------------------------------------------------
 
+    @property
+    def tape(self) -> Tape | None:
+        """What this thread's step is being written down on, if it is: another thread may train another model."""
+        return self._thread.tape
+
+    @tape.setter
+    def tape(self, tape: Tape | None) -> None:
+        self._thread.tape = tape
+
     def rng(self, seed: int) -> Random:
         """Random numbers from a seed, the same on every backend (see `nnbackend.rng`)."""
         return Random(self, seed)
@@ -201,8 +216,15 @@ class Backend:
         return get_backend, (self.name, self.dtype.name, self.kernels)
 
 
+class _PerThread(threading.local):
+    tape: Tape | None = None
+
+
 class RecordedStep:
-    """A step that writes its ops down the first time and replays them afterwards."""
+    """A step that writes its ops down the first time and replays them afterwards.
+
+    Called inside another step that is being written down, it becomes a part of that one.
+    """
 
     def __init__(self, xp: Backend, step: Callable[[], None]) -> None:
         self._xp = xp
@@ -210,6 +232,9 @@ class RecordedStep:
         self.tape: Tape | None = None
 
     def __call__(self) -> None:
+        if self._xp.tape is not None:
+            self._step()
+            return
         if self.tape is not None:
             self.tape.replay()
             return
@@ -246,18 +271,44 @@ def host_array(data: Any) -> np.ndarray:
     if isinstance(data, types.GeneratorType):
         data = list(data)
     try:
-        if callable(getattr(data, "get", None)) and hasattr(data, "device") and not isinstance(data, np.ndarray):
-            host = data.get()  # CuPy, and the pretend GPU
-        elif hasattr(data, "__dlpack__") and not hasattr(data, "__array__"):
-            host = np.from_dlpack(data)
-        else:
-            host = np.asarray(data)
-    except (TypeError, ValueError, BufferError, OverflowError) as error:
+        host = _read(data)
+    except MemoryError:
+        raise
+    except Exception as error:  # other libraries' arrays raise what they please
         reason = str(error).split("\n")[0]
         raise DataError(f"{describe(data)} cannot be read as an array of numbers: {reason}") from None
-    if host.dtype.kind not in "iubf":
-        raise DataError(f"{describe(data)} holds {host.dtype} values: expected an array of numbers")
+    if not isinstance(host, np.ndarray) or host.dtype.kind not in "iubf":
+        raise DataError(
+            f"{describe(data)} holds {getattr(host, 'dtype', 'other')} values: expected an array of numbers"
+        )
+    if isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):
+        raise DataError(f"{describe(data)} has masked entries: fill or remove them, as with data.filled(0)")
     return host
+
+
+def _read(data: Any) -> Any:
+    kind = type(data)  # not the object: a data frame's columns are its attributes
+    if hasattr(kind, "get") and hasattr(kind, "device") and not isinstance(data, np.ndarray):
+        return data.get()  # CuPy, and the pretend GPU
+    if hasattr(kind, "__dlpack__") and not hasattr(kind, "__array__"):
+        return np.from_dlpack(data)
+    return np.asarray(data)
+
+
+def converted(host: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A host array in that dtype. Raises `DataError` for what an integer dtype cannot hold.
+
+    What is too large for a floating-point dtype becomes infinity, which checks of data look for.
+    """
+    if host.dtype == dtype:
+        return host
+    if host.dtype == np.uint64 and dtype == np.int64 and host.size and host.max() > np.iinfo(dtype).max:
+        raise DataError(f"{describe(host)} holds {host.max()}: expected integers of at most {np.iinfo(dtype).max}")
+    try:
+        with np.errstate(over="ignore", under="ignore", invalid="raise"):
+            return host.astype(dtype)
+    except FloatingPointError:
+        raise DataError(f"{describe(host)} holds NaN, infinity or a number that {dtype} cannot hold") from None
 
 
 def describe(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from ..errors import TransferError
 
 
@@ -9,11 +11,12 @@ class Transfers:
     """Counts what passes between host and device, and can forbid it.
 
     Counted alike on every backend, the CPU's own included, so that a test on any machine can say "one transfer an epoch".
+    Forbidden for one thread is not forbidden for others: a model may be used while another is trained.
     """
 
     def __init__(self) -> None:
         self.calls_in = self.bytes_in = self.calls_out = self.bytes_out = 0
-        self._forbidden = 0
+        self._thread = _PerThread()
 
     @property
     def calls(self) -> int:
@@ -33,7 +36,7 @@ class Transfers:
         self.bytes_out += nbytes
 
     def _refuse(self, what: str) -> None:
-        if self._forbidden:
+        if self._thread.forbidden:
             raise TransferError(
                 f"{what} moves data between host and device inside xp.no_transfers(): keep the value on the device, "
                 "or move it before or after the step"
@@ -50,14 +53,18 @@ class Transfers:
         )
 
 
+class _PerThread(threading.local):
+    forbidden = 0
+
+
 class NoTransfers:
     """The block of `xp.no_transfers()`; blocks may be nested. A class, since it is entered around every epoch."""
 
     def __init__(self, transfers: Transfers) -> None:
-        self._transfers = transfers
+        self._thread = transfers._thread
 
     def __enter__(self) -> None:
-        self._transfers._forbidden += 1
+        self._thread.forbidden += 1
 
     def __exit__(self, *exception: object) -> None:
-        self._transfers._forbidden -= 1
+        self._thread.forbidden -= 1
