@@ -1,0 +1,110 @@
+"""Sets of small images, and a picture of the user's own made to look like them (book, chapters 19 and 22)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..checks import count
+from ..errors import ArgumentError, FileError, StateError
+
+Path = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageSet:
+    """Images to train on and to test with, ready for a network.
+
+    `X_train` and `X_test` are float32 of shape (images, height · width), from -1 (black) to 1 (white); `y_train` and
+    `y_test` are labels of shape (images,); `label_names[label]` says what a label means. An image is
+    `X_train[0].reshape(images.shape)`.
+    """
+
+    X_train: np.ndarray
+    y_train: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+    label_names: tuple[str, ...]
+    shape: tuple[int, int]
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        return (
+            f"<ImageSet of {len(self.X_train):,} training and {len(self.X_test):,} test images, {height} × {width}, "
+            f"{len(self.label_names)} labels: {', '.join(self.label_names)}>"
+        )
+
+
+def scale(images: np.ndarray) -> np.ndarray:
+    """Grey values 0 to 255 of shape (n, height, width) as the book prepares them: (X - 127.5) / 127.5, shape (n, pixels).
+
+    >>> scale(np.array([[[0, 255]]], np.uint8))
+    array([[-1.,  1.]], dtype=float32)
+    """
+    scaled = images.reshape(len(images), -1).astype(np.float32)
+    scaled -= 127.5
+    scaled /= 127.5
+    return scaled
+
+
+def load_image(path: Path, *, shape: tuple[int, int] = (28, 28), invert: bool = True) -> np.ndarray:
+    """A picture of your own as inputs for a network that learned from small images: float32, shape (1, height · width).
+
+    As in chapter 22 of the book it is turned to grey, resized to `shape` (height, width), inverted and scaled to -1..1.
+    Fashion-MNIST's images are light on black, so a photo on a light ground is inverted; one on black is not:
+    `invert=False`. Transparent parts become ground. Needs Pillow (extra `data`). Raises `FileError` for a file that is
+    missing or no image.
+
+    >>> from PIL import Image
+    >>> Image.new("RGB", (300, 200), "white").save("shirt.png")
+    >>> X = load_image("shirt.png")
+    >>> X.shape, float(X.max())
+    ((1, 784), -1.0)
+    """
+    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
+        raise ArgumentError(f"shape {shape!r}: expected (height, width), such as (28, 28)")
+    height, width = (count("shape", size) for size in shape)
+    grey = _grey(read_image(path), ground=255 if invert else 0)
+    resized = np.asarray(grey.resize((width, height), pillow().Image.Resampling.BILINEAR))
+    return scale((255 - resized if invert else resized)[np.newaxis])
+
+
+def read_image(file: Any, name: str | None = None) -> Any:
+    """A Pillow image that has been read to its end, or `FileError`. `file` is a path or an open file, `name` what to call it."""
+    image_module = pillow().Image
+    name = os.fspath(file) if name is None else name
+    try:
+        image = image_module.open(file)
+        image.load()
+    except Exception as error:  # its many readers raise whatever they like at a damaged file
+        if reason := getattr(error, "strerror", None):
+            raise FileError(f"cannot read {name}: {reason}") from error
+        raise FileError(f"{name} is damaged, or no image: expected a file such as .png or .jpg") from error
+    return image
+
+
+def pillow() -> ModuleType:
+    """The package PIL with what is used here, or `StateError`."""
+    try:
+        import PIL.Image
+        import PIL.ImageOps
+    except ModuleNotFoundError:
+        raise StateError("images need Pillow, which is not installed: pip install 'nnbackend[data]'") from None
+    return PIL
+
+
+def _grey(image: Any, *, ground: int) -> Any:
+    """An image in grey values 0 to 255, the way up it was taken."""
+    image_module = pillow().Image
+    image = pillow().ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip instead of scale
+        values = np.clip(np.asarray(image, np.int64), 0, 65535) >> 8
+        return image_module.fromarray(values.astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = image_module.alpha_composite(image_module.new("RGBA", image.size, (ground,) * 3 + (255,)), image)
+    return image.convert("L")
