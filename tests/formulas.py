@@ -366,7 +366,7 @@ def bias_corrections(iterations: Array, *, beta_1: float, beta_2: float) -> tupl
     return np.array([1 - beta_1**t]), np.array([1 - beta_2**t])
 
 
-# -- moving values --------------------------------------------------------------------------------------------------------------------
+# -- moving values ----------------------------------------------------------------------------------------------------
 
 
 def draw_batch_indices(rng: np.random.Generator, n: int, k: int) -> Arguments:

@@ -170,8 +170,8 @@ def test_nan_and_infinity(xp_any, name, special):
     for position in range(count):
         arguments = single(FORMULAS[name].draw(np.random.default_rng(0), 5, 3))
         array = arguments.inputs[position]
-        if array.dtype != np.float64:
-            continue
+        if array.dtype != np.float64 or (name == "binary_crossentropy" and position == 1):
+            continue  # binary targets are known to be 0 or 1, and a kernel may reorder a sum with that in mind
         array.reshape(-1)[1] = special
         expected = [np.asarray(part) for part in flat(expected_of(name, arguments))]
         found = call(xp_any, name, arguments, expected_of(name, arguments))
