@@ -1,0 +1,53 @@
+"""`python -m benchmarks`: every peer on every workload, in turns; ends with the figures to reach and their outcomes."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from . import machine, report
+from .measure import disagreements, measure
+from .peers import MODULES
+from .workloads import WORKLOADS
+
+
+def main() -> int:
+    """Returns 1 where peers did not learn the same; a figure that is not reached is reported and no error."""
+    options = _parser().parse_args()
+    console = Console(width=None if Console().is_terminal else 160)
+    about = machine.describe()
+    console.print(f"{about['processor']}, {about['cores']} cores, {about['system']}, Python {about['python']}, "
+                  f"commit {about['commit']}, {about['date']}, load average {about['load_average']}")  # fmt: skip
+    results, wrong = [], []
+    for name in options.workload or WORKLOADS:
+        workload = WORKLOADS[name]
+        console.print(f"{name} ...")
+        start = time.perf_counter()
+        result = measure(workload, options.peer or list(MODULES), rounds=options.rounds, seconds=options.seconds)
+        console.print(f"{name}: {time.perf_counter() - start:.0f} s")
+        results.append(result)
+        wrong += [f"{name}, {line}" for line in disagreements(result, workload)]
+    report.show(console, results)
+    for line in wrong:
+        console.print(f"did not learn the same: {line}")
+    if options.json:
+        report.write(options.json, results, machine=about, disagreements=wrong)
+        console.print(f"written: {options.json}")
+    return 1 if wrong else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--workload", action="append", choices=list(WORKLOADS), help="only these (repeatable)")
+    parser.add_argument("--peer", action="append", choices=list(MODULES), help="only these (repeatable)")
+    parser.add_argument("--rounds", type=int, default=9, help="how often every peer has its turn")
+    parser.add_argument("--seconds", type=float, default=0.5, help="about how long a turn takes")
+    parser.add_argument("--json", type=Path, help="write all results there, such as benchmarks/results/NAME.json")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
