@@ -13,7 +13,7 @@ from .backend import Backend
 from .backend.base import describe
 from .checks import count, fraction
 from .checks import seed as checked_seed
-from .errors import ArgumentError, DataError, StateError
+from .errors import ArgumentError, DataError, StateError, shown
 from .initializers import Initializer, Normal, Zeros
 from .parameters import Parameter, ParameterBuffer
 from .regularizers import Regularizer
@@ -43,7 +43,7 @@ class Layer(OnBackend):
     def __init__(self, *, backend: str | Backend | None = None, seed: int | None = None) -> None:
         super().__init__(backend)
         self.parameters: dict[str, Parameter] = {}
-        self.seed = seed
+        self.seed = None if seed is None else checked_seed(seed)
         self.stream = 0  # which of a seed's random numbers are this layer's; a model numbers its layers
         self._left_out: dict[str, str] = {}
 
@@ -86,6 +86,8 @@ class Layer(OnBackend):
         shape = (len(self.inputs), self.n_outputs) if self.n_outputs is not None else self.inputs.shape
         if dvalues.shape != shape:
             raise DataError(f"{self!r}.backward: dvalues has shape {dvalues.shape}: expected {shape}, as output has")
+        if dvalues.dtype != self.xp.dtype:
+            raise DataError(f"{self!r}.backward: dvalues has dtype {dvalues.dtype}: expected {self.xp.dtype}")
 
     # -- parameters ---------------------------------------------------------------------------------------------------
 
@@ -116,6 +118,10 @@ class Layer(OnBackend):
             parameter.regularizer.gradient(self.xp, parameter.value, state=parameter.grad)  # type: ignore[union-attr]
 
     # -- what a join leaves out ------------------------------------------------------------------------------------------
+
+    def keep_all(self) -> None:
+        """Leave nothing out: a model begins with that, since the layer may come from another one."""
+        self._left_out.clear()
 
     def leave_out(self, reason: str, *names: str) -> None:
         """Note that these attributes are not computed, and why; asking for one then raises `StateError`."""
@@ -155,7 +161,8 @@ class Value:
         new = layer.xp.asarray(new, dtype=layer.xp.dtype)
         if new.shape != view.shape:
             raise DataError(f"{layer!r}.{self.parameter} was given shape {new.shape}: expected {view.shape}")
-        view[...] = new
+        with layer.xp.device_scope:
+            view[...] = new
 
 
 class Gradient(Value):
@@ -209,12 +216,19 @@ class Dense(Layer):
         for name, regularizer in (("weight", weight_regularizer), ("bias", bias_regularizer)):
             if regularizer is not None and not isinstance(regularizer, Regularizer):
                 raise ArgumentError(
-                    f"Dense {name}_regularizer {regularizer!r}: expected a Regularizer such as nn.L2(5e-4)"
+                    f"Dense {name}_regularizer {shown(regularizer)}: expected a Regularizer such as nn.L2(5e-4)"
+                )
+        for name, initializer in (("weight", weight_initializer), ("bias", bias_initializer)):
+            if isinstance(initializer, type) or not (initializer is None or hasattr(initializer, "draw")):
+                raise ArgumentError(
+                    f"Dense {name}_initializer {shown(initializer)}: expected an object such as nn.Normal(0.1)"
                 )
         self.wants_dinputs = True  # a model's first layer can do without
         self.parameters = {
-            "weights": Parameter((n_inputs, n_neurons), weight_initializer or Normal(0.01), weight_regularizer),
-            "biases": Parameter((1, n_neurons), bias_initializer or Zeros(), bias_regularizer),
+            "weights": Parameter(
+                (self.n_inputs, self.n_neurons), weight_initializer or Normal(0.01), weight_regularizer
+            ),
+            "biases": Parameter((1, self.n_neurons), bias_initializer or Zeros(), bias_regularizer),
         }
 
     @property
@@ -236,6 +250,11 @@ class Dense(Layer):
     def bias_initializer(self) -> Initializer:
         """How its biases begin."""
         return self.parameters["biases"].initializer
+
+    def keep_all(self) -> None:
+        """Leave nothing out, the gradient of its inputs neither."""
+        super().keep_all()
+        self.wants_dinputs = True
 
     def forward(self, inputs: Any, *, training: bool = False) -> Any:
         """output = inputs · weights + biases"""

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from .backend import Backend, get_backend
+from .backend.base import on_device
 from .batches import Batches, check_batch_size, prepare_inputs
 from .checks import count
 from .checks import seed as checked_seed
@@ -131,9 +132,13 @@ class Model:
             self._own_accuracy = loss.accuracy(backend=self.xp)
         return self._own_accuracy
 
+    @on_device
     def finalize(self) -> None:
-        """Lay out parameters in one buffer and join neighbours. Called by itself when the model is first used."""
-        if self._built is None:
+        """Lay out parameters in one buffer and join neighbours. Called by itself when the model is used.
+
+        It is done again where layers were added, parts exchanged, or layers taken into another model in between.
+        """
+        if self._built is None or not self._built.is_current():
             self._built = Network(self)
 
     @property
@@ -148,23 +153,29 @@ class Model:
 
     @property
     def built(self) -> Network:
-        """The finalized form."""
-        self.finalize()
+        """The finalized form, which a step takes as it is."""
+        if self._built is None:
+            self.finalize()
         assert self._built is not None
         return self._built
 
     # -- using it --------------------------------------------------------------------------------------------------------
 
+    @on_device
     def forward(self, inputs: Any, *, training: bool = False) -> Any:
         """The predictions for a batch on the device, valid until the next call."""
+        self.finalize()
         with self.xp.quiet():
             return self.built.forward(inputs, training=training)
 
+    @on_device
     def backward(self, targets: Any) -> Any:
         """All gradients of the loss on the batch of the last `evaluation_step` or `training_step`, and its targets."""
+        self.built.need(loss=True)
         with self.xp.quiet():
             return self.built.backward(targets)
 
+    @on_device
     def train(
         self,
         X: Any,
@@ -192,6 +203,7 @@ class Model:
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise ArgumentError(f"callback {callback!r}: expected an object of a class derived from nn.Callback")
+        self.finalize()
         built = self.built
         built.need(loss=True, optimizer=True)
         data = built.prepare(X, y, for_training=True)
@@ -215,8 +227,10 @@ class Model:
         self.history = run.history
         return run.run()
 
+    @on_device
     def evaluate(self, X: Any, y: Any, *, batch_size: int | None = None) -> Evaluation:
         """Losses and accuracy on a data set, weighted by batch size; nothing is learned, nothing dropped."""
+        self.finalize()
         built = self.built
         built.need(loss=True)
         inputs, targets = built.prepare(X, y)
@@ -230,8 +244,10 @@ class Model:
         row.pop("learning_rate")
         return Evaluation(**row)
 
+    @on_device
     def predict(self, X: Any, *, batch_size: int | None = None) -> np.ndarray:
         """The network's outputs for X, shape (samples, outputs), as a NumPy array of the caller's own."""
+        self.finalize()
         inputs = prepare_inputs(self.xp, X, self.n_inputs)
         size = check_batch_size(batch_size, len(inputs))
         with self.xp.quiet(), self.xp.op_scope:
@@ -269,6 +285,7 @@ class Model:
     @property
     def parameter_buffer(self) -> ParameterBuffer:
         """The flat buffer of all parameters, on the device."""
+        self.finalize()
         return self.built.parameters
 
     def parameters(self) -> dict[str, np.ndarray]:

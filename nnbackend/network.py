@@ -19,7 +19,7 @@ from .losses import (
     SoftmaxCategoricalCrossentropy,
 )
 from .optimizers import Optimizer
-from .parameters import ParameterBuffer
+from .parameters import Parameter, ParameterBuffer
 
 if TYPE_CHECKING:
     from .model import Model
@@ -63,8 +63,13 @@ class Network:
             raise StateError("the model has no layers: give it some, Model([nn.Dense(2, 64), ...]), or add(layer)")
         self.model, xp = model, model.xp
         layers = model.layers
+        for position, layer in enumerate(layers):
+            layer.place(xp)
+            layer.stream = position
+            layer.keep_all()
         self.n_outputs = model.n_outputs
         self.parameters = self._buffer(layers)
+        self._home = next((parameter.buffer for parameter in self._parameters(layers)), None)
         self.penalized = [parameter for layer in layers for parameter in layer.regularized()]
         self.stages = join_layers(layers[:-1], fused=model.fused)
         self.last = layers[-1]
@@ -81,14 +86,35 @@ class Network:
             model.optimizer.bind(self.parameters)
         self.measured = self._measured(xp)
 
+    @staticmethod
+    def _parameters(layers: Sequence[Layer]) -> list[Parameter]:
+        return [parameter for layer in layers for parameter in layer.parameters.values()]
+
     def _buffer(self, layers: Sequence[Layer]) -> ParameterBuffer:
-        """The layers' common buffer: the one they already share (a copied model), or a new one."""
-        parameters = [parameter for layer in layers for parameter in layer.parameters.values()]
+        """The layers' common buffer: the one they already share (a copied model), or a new one.
+
+        Some layers of another model, looked at by a model that does not train them, stay in that model's buffer.
+        """
+        parameters = self._parameters(layers)
         buffers = {id(parameter.buffer): parameter.buffer for parameter in parameters}
         (buffer, *others) = buffers.values() if buffers else (None,)
-        if buffer is not None and not others and buffer.xp is self.model.xp and len(buffer.named) == len(parameters):
-            return buffer
+        if buffer is not None and not others and buffer.xp is self.model.xp:
+            if len(buffer.named) == len(parameters):
+                return buffer
+            if self.model.optimizer is None:
+                return buffer.part(layers)
         return ParameterBuffer.of(*layers)
+
+    def is_current(self) -> bool:
+        """Whether its layers and their parameters are where they were: another model may have taken them."""
+        model, xp = self.model, self.model.xp
+        placed = all(layer.xp is xp and layer.stream == position for position, layer in enumerate(model.layers))
+        parts = [part for part in (self.loss, self.accuracy) if part is not None]
+        return (
+            placed
+            and all(parameter.buffer is self._home for parameter in self._parameters(model.layers))
+            and all(part.xp is xp for part in parts)
+        )
 
     def _spare_first_dinputs(self, first: Layer) -> None:
         if type(first) is Dense:

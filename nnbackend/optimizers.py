@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from .backend import Backend
-from .checks import fraction, not_negative, positive
-from .errors import StateError
-from .parameters import ParameterBuffer
+from .checks import count, fraction, not_negative, positive
+from .errors import ArgumentError, StateError, shown
+from .parameters import ParameterBuffer, aligned
 
 
 class Optimizer:
@@ -47,8 +47,16 @@ class Optimizer:
         ops.advance(1, state=schedule["iterations"])
 
     def bind(self, parameters: ParameterBuffer) -> None:
-        """Make state for a buffer, once. Raises `StateError` for a second buffer."""
+        """Make state for a buffer, once, and follow where its parameters move. Raises `StateError` for other parameters."""
         if self._parameters is parameters:
+            return
+        if not isinstance(parameters, ParameterBuffer):
+            raise ArgumentError(
+                f"{type(self).__name__} was given {shown(parameters)}: expected the parameters of all layers, "
+                "nn.ParameterBuffer.of(dense1, dense2, ...)"
+            )
+        if self._parameters is not None and self._parameters.moved_to(parameters):
+            self._parameters = parameters
             return
         if self._parameters is not None:
             raise StateError(
@@ -80,8 +88,7 @@ class Optimizer:
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         self._learning_rate = positive(f"{type(self).__name__} learning_rate", value)
-        if self._schedule:
-            self._schedule["learning_rate"].fill(self._learning_rate)
+        self._write("learning_rate", self._learning_rate)
 
     @property
     def decay(self) -> float:
@@ -91,8 +98,7 @@ class Optimizer:
     @decay.setter
     def decay(self, value: float) -> None:
         self._decay = not_negative(f"{type(self).__name__} decay", value)
-        if self._schedule:
-            self._schedule["decay"].fill(self._decay)
+        self._write("decay", self._decay)
 
     @property
     def iterations(self) -> int:
@@ -107,7 +113,12 @@ class Optimizer:
             raise StateError(
                 "an optimizer has no iterations before it is bound to parameters: call bind(parameters) first"
             )
-        self._schedule["iterations"].fill(value)
+        self._write("iterations", count("iterations", value, least=0))
+
+    def _write(self, name: str, value: float) -> None:
+        if self._parameters is not None:
+            with self._parameters.xp.device_scope:
+                self._schedule[name].fill(value)
 
     @property
     def current_learning_rate(self) -> float:
@@ -127,6 +138,12 @@ class Optimizer:
 
     def _settings(self) -> dict[str, float]:
         return {}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """The state of a copy begins at a boundary too."""
+        vars(self).update(state)
+        if self._parameters is not None:
+            self.state = {name: aligned(self._parameters.xp, array) for name, array in self.state.items()}
 
     def __repr__(self) -> str:
         settings = {"learning_rate": self.learning_rate, "decay": self.decay, **self._settings()}

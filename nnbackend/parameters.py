@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .backend import Backend
+from .backend.base import converted, describe, host_array, on_device
 from .checks import seed as checked_seed
-from .errors import ArgumentError, DataError, did_you_mean
+from .errors import ArgumentError, DataError, did_you_mean, shown
 from .initializers import Initializer
 from .regularizers import Regularizer
 from .rng import host_generator
@@ -99,6 +100,7 @@ class ParameterBuffer:
         for parameter, offset in zip(self.named.values(), offsets, strict=True):
             self._move_in(parameter, offset)
 
+    @on_device
     def _move_in(self, parameter: Parameter, offset: int) -> None:
         old, known = parameter.buffer, parameter.value
         parameter.place(self, offset)
@@ -115,6 +117,11 @@ class ParameterBuffer:
         """
         if not layers:
             raise ArgumentError("ParameterBuffer.of() was given no layer: expected at least one")
+        for layer in layers:
+            if not isinstance(getattr(layer, "parameters", None), dict):
+                raise ArgumentError(
+                    f"ParameterBuffer.of() was given {shown(layer)}: expected layers such as nn.Dense(2, 64)"
+                )
         if len({id(layer) for layer in layers}) < len(layers):
             raise ArgumentError(
                 "ParameterBuffer.of() was given the same layer twice: each layer has its own parameters"
@@ -127,6 +134,12 @@ class ParameterBuffer:
         for layer in fresh:
             draw(layer)
         return buffer
+
+    def part(self, layers: Iterable[Layer]) -> ParameterBuffer:
+        """The parameters of some of its layers, which stay where they are: the same arrays under the names of these layers."""
+        part = object.__new__(type(self))
+        vars(part).update(vars(self), named=collect(layers))
+        return part
 
     @property
     def count(self) -> int:
@@ -142,27 +155,51 @@ class ParameterBuffer:
         host = self.xp.to_host(flat)
         return {name: host[p.offset : p.offset + p.size].reshape(p.shape).copy() for name, p in self.named.items()}
 
+    @on_device
     def load(self, values: Mapping[str, Any]) -> None:
         """Take values by name, as `to_host` gives them: one transfer. All names and shapes are checked first."""
-        self.values[...] = self.join(values)
+        flat = self.join(values)
+        for parameter in self.named.values():  # not the whole array, of which this may be a part
+            part = slice(parameter.offset, parameter.offset + parameter.size)
+            self.values[part] = flat[part]
 
     def join(self, values: Mapping[str, Any]) -> Any:
         """A flat device array laid out like `values`, from arrays by parameter: the inverse of `split`; one transfer."""
+        if not isinstance(values, Mapping):
+            raise DataError(f"parameters are {describe(values)}: expected arrays by name, as model.parameters() gives")
         if missing := self.named.keys() - values.keys():
             raise DataError(f"no value for parameter {min(missing)!r}: expected all of {', '.join(self.named)}")
         if unknown := values.keys() - self.named.keys():
-            name = min(unknown)
-            raise DataError(f"unknown parameter {name!r}: {did_you_mean(name, self.named)}")
+            name = min(unknown, key=str)
+            raise DataError(f"unknown parameter {shown(name)}: {did_you_mean(name, self.named)}")
         flat = np.zeros(self.values.shape, self.xp.dtype)
         for name, parameter in self.named.items():
-            value = np.asarray(values[name])
+            value = host_array(values[name])
             if value.shape != parameter.shape:
                 raise DataError(f"parameter {name!r} has shape {value.shape}: expected {parameter.shape}")
-            flat[parameter.offset : parameter.offset + parameter.size] = value.ravel()
+            flat[parameter.offset : parameter.offset + parameter.size] = converted(value, self.xp.dtype).ravel()
         return self.xp.asarray(flat, dtype=self.xp.dtype)
+
+    def moved_to(self, other: ParameterBuffer) -> bool:
+        """Whether exactly its parameters, in their order, were moved into another buffer of its backend."""
+        mine, theirs = list(self.named.values()), list(other.named.values())
+        return other.xp is self.xp and mine == theirs and all(parameter.buffer is other for parameter in mine)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy begins at a boundary too."""
+        vars(self).update(state)
+        self.values, self.grads = (aligned(self.xp, array) for array in (self.values, self.grads))
 
     def __repr__(self) -> str:
         return f"<ParameterBuffer of {self.count} parameters on {self.xp!r}>"
+
+
+def aligned(xp: Backend, array: Any) -> Any:
+    """A copy of a flat array that starts at a 256-byte boundary."""
+    copy = xp.aligned_zeros(array.size)
+    with xp.device_scope:
+        copy[...] = array
+    return copy
 
 
 def layer_names(layers: Iterable[Layer]) -> list[str]:
@@ -189,6 +226,12 @@ def collect(layers: Iterable[Layer]) -> dict[str, Parameter]:
 def draw(layer: Layer) -> None:
     """Give a layer's parameters their first values, from its seed (fresh entropy, recorded, where it has none)."""
     layer.seed = checked_seed(layer.seed)
-    for stream, parameter in enumerate(layer.parameters.values()):
-        values = parameter.initializer.draw(host_generator(layer.seed, stream), parameter.shape)
-        parameter.value[...] = layer.xp.asarray(values, dtype=layer.xp.dtype)
+    for stream, (name, parameter) in enumerate(layer.parameters.items()):
+        drawn = parameter.initializer.draw(host_generator(layer.seed, stream), parameter.shape)
+        values = layer.xp.asarray(drawn, dtype=layer.xp.dtype)
+        if values.shape != parameter.shape:
+            raise DataError(
+                f"{parameter.initializer!r} drew shape {values.shape} for {layer!r}.{name}: expected {parameter.shape}"
+            )
+        with layer.xp.device_scope:
+            parameter.value[...] = values

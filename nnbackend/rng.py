@@ -89,18 +89,21 @@ class Random:
 
     def words(self, count: int, *, stream: int = 0, step: int = 0) -> Any:
         """`count` uniform 32-bit integers, as a uint32 array."""
-        return self._words(count, stream, step).astype(self.xp.uint32)
+        with self.xp.device_scope:
+            return self._words(count, stream, step).astype(self.xp.uint32)
 
     def uniform(self, shape: Sequence[int], *, stream: int = 0, step: int = 0) -> Any:
         """Uniform numbers in [0, 1): multiples of 2^-24, exact in float32 and float64."""
-        words = self._words(math.prod(shape), stream, step)
-        return ((words >> 8).astype(self.xp.dtype) * 2.0**-24).reshape(tuple(shape))
+        with self.xp.device_scope:
+            words = self._words(math.prod(shape), stream, step)
+            return ((words >> 8).astype(self.xp.dtype) * 2.0**-24).reshape(tuple(shape))
 
     def permutation(self, count: int, *, step: int = 0) -> Any:
         """The numbers 0 to count - 1 in random order, as an index array: 64-bit random keys, sorted."""
-        words = self._words(2 * count, SHUFFLE_STREAM, step)
-        keys = (words[0::2] << 32) | words[1::2]
-        return self.xp.argsort(keys, kind="stable").astype(self.xp.index_dtype)
+        with self.xp.device_scope:
+            words = self._words(2 * count, SHUFFLE_STREAM, step)
+            keys = (words[0::2] << 32) | words[1::2]
+            return self.xp.argsort(keys, kind="stable").astype(self.xp.index_dtype)
 
     def normal(self, shape: Sequence[int], *, stream: int = 0) -> Any:
         """Standard normal numbers, drawn on the host in float64 and brought in: the same to the bit everywhere."""

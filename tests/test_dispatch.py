@@ -305,7 +305,7 @@ def test_ops_run_in_the_backend_s_scope() -> None:
             depth.append("out")
 
     xp = backend_with({})
-    xp.op_scope = Scope()  # type: ignore[assignment]
+    xp.op_scope = xp.device_scope = Scope()  # type: ignore[assignment]
     relu_of_one(xp)
     assert depth == ["in", "out"]
     with pytest.raises(TypeError):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import types
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -66,6 +67,7 @@ class Backend:
         self.kernels = kernels
         self.transfers = Transfers()
         self.op_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        self.device_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         self._thread = _PerThread()
         self._namespace = namespace
         self.ops = Ops(self, reference_ops, overrides or {})
@@ -214,6 +216,24 @@ class Backend:
         from .registry import get_backend
 
         return get_backend, (self.name, self.dtype.name, self.kernels)
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def on_device(method: Method) -> Method:
+    """A method of something that lives on a backend (`self.xp`), with that backend's device made current.
+
+    Ops and `xp`'s own functions see to it themselves; where there are several GPUs, a method that works on arrays
+    directly needs it.
+    """
+
+    @functools.wraps(method)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with self.xp.device_scope:
+            return method(self, *args, **kwargs)
+
+    return cast("Method", run)
 
 
 class _PerThread(threading.local):

@@ -7,8 +7,10 @@ in which an installation is broken and then runs a kernel, and for each failure 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import os
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +21,11 @@ from ..errors import BackendError
 from .base import Backend
 
 _WHEELS = ("cupy-cuda12x", "cupy-cuda13x", "cupy-cuda11x", "cupy")
+_DLPACK_CUDA = 2  # kDLCUDA of the DLPack standard: memory of a CUDA device
+_NO_DEVICE = (
+    "backend 'gpu' cannot be used: the driver sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES, "
+    "or use --backend cpu"
+)
 _INSTALL = "install it with: pip install 'nnbackend[cuda13]' (CUDA 13, driver 580 or newer) or 'nnbackend[cuda12]'"
 
 
@@ -33,10 +40,42 @@ class GPUBackend(Backend):
         name = "gpu" if device is None else f"gpu:{device}"
         super().__init__(name, cupy, dtype=dtype, kernels=kernels, overrides=overrides)
         self.device = device or 0
-        self.op_scope = _DeviceScope(cupy, self.device)
+        self.several = cupy.cuda.runtime.getDeviceCount() > 1
+        if self.several:  # one alone is always current
+            self.op_scope = self.device_scope = _DeviceScope(cupy, self.device)
+
+    def __getattr__(self, name: str) -> Any:
+        """A function of CuPy; where there are several GPUs, one that runs with this one current."""
+        value = super().__getattr__(name)
+        if vars(self).get("several") and callable(value) and not isinstance(value, type):
+            value = self._on_this_device(value)
+            setattr(self, name, value)
+        return value
+
+    def _on_this_device(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function, updated=())
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with self.op_scope:
+                return function(*args, **kwargs)
+
+        return run
 
     def is_array(self, value: Any) -> bool:
         return isinstance(value, self._namespace.ndarray)
+
+    def adopt(self, data: Any) -> Any:
+        """Another library's array on a GPU (a torch tensor, say) as an array of CuPy, without a way over the host."""
+        kind = type(data)
+        if self.is_array(data) or not (hasattr(kind, "__dlpack__") and hasattr(kind, "__dlpack_device__")):
+            return data
+        if data.__dlpack_device__()[0] != _DLPACK_CUDA:
+            return data
+        with self.op_scope:
+            return self._namespace.from_dlpack(data)
+
+    def _convert(self, array: Any, dtype: np.dtype) -> Any:
+        with self.op_scope:
+            return super()._convert(array, dtype)
 
     def _to_device(self, host: np.ndarray) -> Any:
         with self.op_scope:
@@ -79,15 +118,21 @@ class _DeviceScope:
     def __init__(self, cupy: Any, device: int) -> None:
         self._cupy = cupy
         self._device = device
-        self._previous: list[int] = []
+        self._thread = _PerThread()  # each thread has its own current device
 
     def __enter__(self) -> None:
         runtime = self._cupy.cuda.runtime
-        self._previous.append(runtime.getDevice())
+        previous = runtime.getDevice()
         runtime.setDevice(self._device)
+        self._thread.previous.append(previous)
 
     def __exit__(self, *exception: object) -> None:
-        self._cupy.cuda.runtime.setDevice(self._previous.pop())
+        self._cupy.cuda.runtime.setDevice(self._thread.previous.pop())
+
+
+class _PerThread(threading.local):
+    def __init__(self) -> None:
+        self.previous: list[int] = []
 
 
 def probe(device: int = 0) -> Any:
@@ -98,6 +143,8 @@ def probe(device: int = 0) -> Any:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:
         raise BackendError(_driver_sentence(error)) from None
+    if not count:
+        raise BackendError(_NO_DEVICE)
     if device >= count:
         raise BackendError(f"no GPU number {device}: this machine has {count}, numbered from 0; use 'gpu:0'")
     try:
@@ -152,10 +199,7 @@ def _driver_sentence(error: Exception) -> str:
             "CUDA 12: driver 525); install or update the driver, in a container run with --gpus all, or use --backend cpu"
         )
     if "NoDevice" in text:
-        return (
-            "backend 'gpu' cannot be used: the driver sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES, "
-            "or use --backend cpu"
-        )
+        return _NO_DEVICE
     return f"backend 'gpu' cannot be used: CUDA does not start ({text}); check nvidia-smi, or use --backend cpu"
 
 

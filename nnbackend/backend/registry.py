@@ -146,7 +146,7 @@ def use_backend(name: str | Backend | None, dtype: Any = None, kernels: str | No
     backend = get_backend(name, dtype, kernels)
     token = _innermost.set(backend)
     try:
-        with backend.op_scope:
+        with backend.device_scope:
             yield backend
     finally:
         _innermost.reset(token)

@@ -1,0 +1,163 @@
+"""A stand-in for CuPy on a machine without a GPU, so that the Python of the GPU backend runs in every test run.
+
+It is NumPy with CuPy's manners that matter to `nnbackend/backend/gpu.py`: arrays of a class of their own, each on a
+device, a current device for every thread, and an error where an array is touched while another device is current. On
+real machines with several GPUs that is the error one gets where the devices cannot reach each other's memory. It is no
+test of kernels or of speed; the rules about mixing and synchronizing are those of the backend `strict`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+
+class Runtime:
+    """`cupy.cuda.runtime`: how many devices there are, and which one is current in this thread."""
+
+    def __init__(self, devices: int) -> None:
+        self.devices = devices
+        self.log: list[int] = []  # every device that was made current
+        self._thread = threading.local()
+
+    def getDeviceCount(self) -> int:
+        return self.devices
+
+    def getDevice(self) -> int:
+        return getattr(self._thread, "current", 0)
+
+    def setDevice(self, device: int) -> None:
+        if not 0 <= device < self.devices:
+            raise RuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+        self.log.append(device)
+        self._thread.current = device
+
+    def getDeviceProperties(self, device: int) -> dict[str, Any]:
+        return {"name": f"Fake GPU {device}".encode(), "totalGlobalMem": 8 * 2**30}
+
+    def driverGetVersion(self) -> int:
+        return 13020
+
+
+def fake_cupy(devices: int = 1) -> Any:
+    """A module that `import cupy` may find, with so many devices."""
+    runtime, synchronized = Runtime(devices), []
+
+    class FakeArray(np.lib.mixins.NDArrayOperatorsMixin):
+        """An array on the device that was current when it was made."""
+
+        def __init__(self, raw: Any, device_id: int | None = None) -> None:
+            self.raw = np.asarray(raw)
+            self.device_id = runtime.getDevice() if device_id is None else device_id
+
+        shape, dtype, ndim, size, nbytes, flags = (
+            property(lambda self, name=name: getattr(self.raw, name))
+            for name in ("shape", "dtype", "ndim", "size", "nbytes", "flags")
+        )
+        device = property(lambda self: f"<CUDA Device {self.device_id}>")
+        T = property(lambda self: FakeArray(self.raw.T, self.device_id))
+
+        def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+            return run(getattr(ufunc, method), *inputs, **kwargs)
+
+        def __array_function__(self, function: Any, kinds: Any, args: Any, kwargs: Any) -> Any:
+            return run(function, *args, **kwargs)
+
+        def __array__(self, *args: Any, **kwargs: Any) -> Any:
+            raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+        def __getitem__(self, key: Any) -> Any:
+            if any(isinstance(part, FakeArray) for part in (key if isinstance(key, tuple) else (key,))):
+                return run(np.ndarray.__getitem__, self, key)
+            return FakeArray(self.raw[key], self.device_id)  # a view is no work of the device
+
+        def reshape(self, *shape: Any) -> Any:
+            return FakeArray(self.raw.reshape(*shape), self.device_id)
+
+        def __len__(self) -> int:
+            return len(self.raw)
+
+        def __deepcopy__(self, memo: Any) -> Any:
+            return FakeArray(self.raw.copy(), self.device_id)
+
+        def get(self) -> np.ndarray:
+            return np.array(bare(self))
+
+    for name in (
+        "__setitem__",
+        "__float__",
+        "__int__",
+        "__bool__",
+        "all",
+        "any",
+        "astype",
+        "copy",
+        "fill",
+        "max",
+        "mean",
+        "sum",
+    ):
+        setattr(
+            FakeArray, name, functools.partialmethod(_call, getattr(np.ndarray, name), lambda *a, **k: run(*a, **k))
+        )
+
+    def bare(value: Any) -> Any:
+        """What NumPy can work on, if the current device is the array's own; the same inside tuples, lists and keywords."""
+        if isinstance(value, FakeArray):
+            if value.device_id != runtime.getDevice():
+                raise ValueError(
+                    f"The device where the array resides ({value.device_id}) is different from the current device "
+                    f"({runtime.getDevice()}). Peer access could not be activated automatically."
+                )
+            return value.raw
+        if isinstance(value, (tuple, list)):
+            return type(value)(map(bare, value))
+        return {key: bare(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+    def dressed(value: Any) -> Any:
+        if isinstance(value, (np.ndarray, np.generic)):
+            return FakeArray(value)
+        return type(value)(map(dressed, value)) if isinstance(value, (tuple, list)) else value
+
+    def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        result = function(*bare(args), **bare(kwargs))
+        out = kwargs.get("out")
+        return dressed(result) if out is None else out[0] if isinstance(out, tuple) else out
+
+    def attribute(name: str) -> Any:
+        value = getattr(np, name)
+        if not callable(value) or isinstance(value, type):
+            return value
+        return lambda *args, **kwargs: run(value, *args, **kwargs)
+
+    module: Any = types.ModuleType("cupy")
+    module.__version__ = "14.2.0"
+    module.__getattr__ = attribute
+    module.ndarray = FakeArray
+    module.asarray = lambda host: FakeArray(np.array(host))
+    module.asnumpy = lambda array: np.array(bare(array))
+    module.from_dlpack = lambda data: FakeArray(data.values)
+    stream = types.SimpleNamespace(synchronize=lambda: synchronized.append(runtime.getDevice()))
+    module.cuda = types.SimpleNamespace(runtime=runtime, get_current_stream=lambda: stream, synchronized=synchronized)
+    return module
+
+
+def _call(array: Any, method: Callable[..., Any], run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return run(method, array, *args, **kwargs)
+
+
+@contextlib.contextmanager
+def current(cupy: Any, device: int) -> Iterator[None]:
+    """A block with another device current, as `cupy.cuda.Device(n)`."""
+    before = cupy.cuda.runtime.getDevice()
+    cupy.cuda.runtime.setDevice(device)
+    try:
+        yield
+    finally:
+        cupy.cuda.runtime.setDevice(before)
