@@ -11,6 +11,7 @@ import importlib
 import os
 import re
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -330,6 +331,16 @@ def test_every_op_has_a_kernel_or_a_reason():
     assert names | WITHOUT_KERNEL == set(references(ops))
 
 
+def test_the_status_page_lists_every_override():
+    """docs/gpu-status.md: a row for each, and what it says of a GPU is what `proved` says."""
+    page = (Path(__file__).parent.parent / "docs" / "gpu-status.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.+?) \|$", page, re.MULTILINE)
+    status = {name: override.proved for name, (override,) in Kernels(np, None).overrides().items()}
+    assert {name: on_gpu != "not yet" for name, on_gpu in rows} == status
+    for name in re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| `\w+` \|(.*)$", page, re.MULTILINE))):
+        assert name in signatures(), f"the page names a kernel {name} that is not there"
+
+
 def test_every_kernel_is_launched_by_some_op(libraries):
     memory = GuardedNumPy()
     module = EmulatedModule(libraries, orders=("forwards",))
@@ -402,6 +413,12 @@ def test_a_label_that_names_no_class_gives_nan_and_touches_nothing_else(device, 
     np.testing.assert_array_equal(np.isnan(losses), [False, True, False, True, True])
     gradient = single(device, "categorical_crossentropy_backward", probabilities, targets, out=maker.out(5, columns))
     assert (gradient[[1, 3, 4]] == 0).all()
+
+
+def test_accuracies_at_the_boundary(device):
+    half, out = np.array([[0.5, 0.75]]), np.zeros(())
+    assert single(device, "binary_accuracy", half, np.array([[0.0, 1.0]]), out=out) == 1.0
+    assert single(device, "regression_accuracy", half, np.array([[0.25, 0.75]]), np.full(1, 0.25), out=out) == 0.5
 
 
 def test_an_index_out_of_range_wraps_as_in_cupy(device):
