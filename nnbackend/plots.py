@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from .model import Model
+    from .parity import Comparison, Divergence
 
 # From dark to light and back in no order of hue: neighbours differ in lightness too.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
@@ -133,6 +134,43 @@ def histograms(model: Model, *, gradients: bool = False) -> list[Axes]:
     figure.supxlabel("gradient" if gradients else "value", fontsize="small")
     figure.supylabel("how many", fontsize="small")
     return panels
+
+
+def agreement(comparisons: Sequence[Comparison]) -> list[Axes]:
+    """How much of the tolerance two backends use up, step by step (`parity.follow`): a panel a dtype, a line a part."""
+    dtypes = list(dict.fromkeys(comparison.backend.dtype.name for comparison in comparisons))
+    figure = _own_axes(height=0.8 + 2.4 * len(dtypes)).figure
+    figure.clear()
+    panels = list(figure.subplots(len(dtypes), 1, sharex=True, squeeze=False)[:, 0])
+    for axes, dtype in zip(panels, dtypes, strict=True):
+        runs = [comparison.shares for comparison in comparisons if comparison.backend.dtype.name == dtype]
+        for part, colour, style in zip(("forward", "backward", "update"), COLOURS, ("-", "--", ":"), strict=False):
+            steps = range(1, max(map(len, runs)) + 1)
+            shares = [max(run[step - 1].get(part, 0.0) for run in runs if len(run) >= step) for step in steps]
+            axes.plot(steps, np.maximum(shares, 1e-4), style, color=colour, label=part)
+        axes.axhline(1, color="0.4", lw=1)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set(yscale="log", ylabel="share of the tolerance")
+        axes.set_title(dtype, fontsize="medium", loc="left")
+        axes.grid(alpha=0.3)
+    panels[0].legend(loc="upper right", ncols=3, frameon=False, bbox_to_anchor=(1, 1.2))
+    panels[-1].set_xlabel("step")
+    return panels
+
+
+def divergence(divergences: Sequence[Divergence], axes: Axes | None = None) -> Axes:
+    """How the losses of free runs part (`parity.free`), with the judge that was disturbed by rounding dashed beside them."""
+    axes = axes or _own_axes()
+    for found, colour in zip(divergences, COLOURS, strict=False):
+        steps, dtype = range(1, found.steps + 1), found.backend.dtype.name
+        axes.plot(steps, np.maximum(found.loss, 1e-17), color=colour, label=f"{found.backend.name}, {dtype}")
+        disturbed = np.maximum(found.control_loss, 1e-17)
+        axes.plot(steps, disturbed, "--", color=colour, lw=1, label=f"judge, disturbed by {dtype} rounding")
+    axes.axhline(1e-3, color="0.4", lw=1)
+    axes.set(xlabel="step", ylabel="relative difference of the loss", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize="small")
+    return axes
 
 
 class BoundaryAnimation(Callback):

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..backend import Backend, choose_backend, get_backend
@@ -31,9 +31,9 @@ def settle_backend(asked: str | None, dtype: str, kernels: str = "auto") -> tupl
     return get_backend(name, dtype, kernels), reason
 
 
-def backend_line(xp: Backend, reason: str) -> str:
+def backend_line(xp: Backend, reason: str, *, dtype: str | None = None) -> str:
     """The first line of a run."""
-    return f"backend: {xp.name} ({xp.description}), {xp.dtype}, {reason}"
+    return f"backend: {xp.name} ({xp.description}), {dtype or xp.dtype}, {reason}"
 
 
 def on_terminal(stream: Any) -> bool:
@@ -101,21 +101,39 @@ class Bar(Callback):
 
 @contextlib.contextmanager
 def progress_bar(*, shown: bool, to_stderr: bool = False) -> Iterator[list[Callback]]:
-    """A block with a progress bar; gives the callbacks that move it, none where it is not shown."""
+    """A block with a progress bar for training; gives the callbacks that move it, none where it is not shown."""
     if not shown:
         yield []
         return
+    with _progress("{task.fields[rate]}", to_stderr=to_stderr) as progress:
+        yield [Bar(progress)]
+
+
+@contextlib.contextmanager
+def step_bar(total: int, *, shown: bool, to_stderr: bool = False) -> Iterator[Callable[[str], None]]:
+    """A block with a progress bar; gives a function that moves it by one and takes what is being done."""
+    if not shown:
+        yield lambda doing: None
+        return
+    with _progress(to_stderr=to_stderr) as progress:
+        task = progress.add_task("starting", total=total)
+        next_redraw, done = 0.0, 0
+
+        def step(doing: str) -> None:
+            nonlocal next_redraw, done
+            done, now = done + 1, time.perf_counter()
+            if now >= next_redraw:
+                next_redraw = now + 1 / REDRAWS_PER_SECOND
+                progress.update(task, completed=done, description=doing, refresh=True)
+
+        yield step
+
+
+def _progress(*more: str, to_stderr: bool) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *map(TextColumn, more)]
+    columns += [TimeRemainingColumn(), TextColumn("left")]
     console = Console(stderr=to_stderr)
-    with Progress(*columns, console=console, auto_refresh=False, transient=True, redirect_stderr=False) as progress:
-        yield [Bar(progress)]
+    return Progress(*columns, console=console, auto_refresh=False, transient=True, redirect_stderr=False)

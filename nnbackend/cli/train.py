@@ -23,6 +23,7 @@ from ..layers import Dense, Dropout, Layer
 from ..model import Model
 from ..optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
 from ..regularizers import L1, L1L2, L2, Regularizer
+from .files import check_writable
 from .guard import Interrupted
 from .output import Clock, Header, backend_line, on_terminal, progress_bar, settle_backend, write_lines_at_once
 from .result import Result, describe
@@ -105,7 +106,7 @@ class Train:
         task = load_task(self.data, samples=self.samples, classes=self.classes, binary=self.binary, seed=self.seed)
         xp, reason = settle_backend(self.backend, self.dtype)
         model = self.build(task, xp)
-        check_writable(self.history)
+        check_writable("--history", self.history)
         with self._history_kept(model):
             times = self._train(model, task, [backend_line(xp, reason), str(task), describe(model)])
             self._report(Result(model, task, reason, *times))
@@ -192,19 +193,3 @@ def regularizer(l1: float, l2: float) -> Regularizer | None:
     if not l2:
         return L1(l1) if l1 else None
     return L1L2(l1, l2) if l1 else L2(l2)
-
-
-def check_writable(path: Path | None) -> None:
-    """Raise `ArgumentError` if a file that will be written at the end cannot be: better said before training."""
-    if path is None:
-        return
-    new = not path.exists()
-    try:
-        with path.open("a"):
-            pass
-        if new:
-            path.unlink()
-    except OSError as error:
-        raise ArgumentError(
-            f"--history {path} cannot be written ({error.strerror}): name a file in a folder that exists and is yours"
-        ) from None

@@ -1,0 +1,23 @@
+"""Files that a command is going to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import ArgumentError
+
+
+def check_writable(option: str, path: Path | None) -> None:
+    """Raise `ArgumentError` if a file that will be written at the end cannot be: better said before the work."""
+    if path is None:
+        return
+    new = not path.exists()
+    try:
+        with path.open("a"):
+            pass
+        if new:
+            path.unlink()
+    except OSError as error:
+        raise ArgumentError(
+            f"{option} {path} cannot be written ({error.strerror}): name a file in a folder that exists and is yours"
+        ) from None

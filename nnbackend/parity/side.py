@@ -1,0 +1,164 @@
+"""One side of a comparison: a model on its backend, stepped batch by batch as `Model.train` does, with its values in reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..backend import Backend
+from ..batches import Batch, Batches, check_batch_size
+from ..errors import ArgumentError
+from ..layers import Layer
+from ..model import Model
+from ..parameters import layer_names
+
+Named = dict[str, np.ndarray]
+
+# Makes the model to compare, on the backend that it is given: the same one every time.
+Build = Callable[[Backend], Model]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Parameters and optimizer state on the host, each by parameter."""
+
+    values: Named
+    state: dict[str, Named]
+
+    def rounded(self, dtype: np.dtype) -> Snapshot:
+        """The same in another precision, in which both sides can begin."""
+        return Snapshot(
+            {name: value.astype(dtype) for name, value in self.values.items()},
+            {key: {name: value.astype(dtype) for name, value in named.items()} for key, named in self.state.items()},
+        )
+
+
+class Side:
+    """A model on one backend, and its place in the data."""
+
+    def __init__(self, build: Build, xp: Backend, X: Any, y: Any, batch_size: int | None) -> None:
+        self.model, self.xp = build(xp), xp
+        if not isinstance(self.model, Model) or self.model.xp is not xp:
+            raise ArgumentError("build(xp) must return a Model on the backend that it is given: Model(..., backend=xp)")
+        self.network = self.model.built
+        self.network.need(loss=True, optimizer=True)
+        self.layers: dict[str, Layer] = dict(zip(layer_names(self.model.layers), self.model.layers, strict=True))
+        inputs, targets = self.network.prepare(X, y, for_training=True)
+        self._batches = Batches(xp, inputs, targets, check_batch_size(batch_size, len(inputs)))
+        self._by_size = {size: self._batches.batch(size) for size in dict.fromkeys(self._batches.sizes)}
+        self._whole_steps = {
+            size: xp.compiled_step(partial(self._whole_step, batch), only_ops=self.model.only_ops)
+            for size, batch in self._by_size.items()
+        }
+        self._kept: dict[int, dict[tuple[str, str], Any]] = {}
+        self._taken = 0
+        self.batch = self._by_size[self._batches.sizes[0]]
+
+    # -- stepping ------------------------------------------------------------------------------------------------------
+
+    def next_batch(self) -> Batch:
+        """Go to the next batch, at the beginning of an epoch in a new order; its buffers are not loaded yet."""
+        sizes = self._batches.sizes
+        epoch, position = divmod(self._taken, len(sizes))
+        if position == 0:
+            whole = self._batches.whole
+            order = None if whole else self.xp.rng(self.model.seed).permutation(len(self._batches.inputs), step=epoch)
+            self._batches.start_epoch(order)
+        self._taken += 1
+        self.batch = self._by_size[sizes[position]]
+        return self.batch
+
+    def step(self) -> None:
+        """A whole training step, compiled and replayed as in `Model.train`."""
+        batch = self.next_batch()
+        with self.xp.quiet(), self.xp.op_scope, self.xp.no_transfers():
+            self._whole_steps[batch.size]()
+        self._kept.setdefault(batch.size, self._arrays())
+
+    def _whole_step(self, batch: Batch) -> None:
+        batch.load()
+        self.model.training_step(batch.inputs, batch.targets)
+
+    def forward(self) -> None:
+        """The first part of a step: the next batch's predictions, loss and accuracy."""
+        batch = self.next_batch()
+        with self.xp.quiet(), self.xp.op_scope:
+            batch.load()
+            self.network.measure(batch.inputs, batch.targets, training=True)
+
+    def backward(self) -> None:
+        """The second part: all gradients."""
+        with self.xp.quiet(), self.xp.op_scope:
+            self.network.backward(self.batch.targets)
+
+    def update(self, gradients: Named | None = None) -> None:
+        """The third part, with these gradients instead of its own if they are given."""
+        buffer = self.network.parameters
+        with self.xp.quiet(), self.xp.op_scope:
+            if gradients is not None:
+                buffer.grads[...] = buffer.join(gradients)
+            self.network.optimizer.update(buffer)
+
+    def unupdate(self, snapshot: Snapshot) -> None:
+        """Back to before an update: parameters, state and iteration; not what the layers keep."""
+        self.load(snapshot)
+        optimizer = self.network.optimizer
+        optimizer.iterations = optimizer.iterations - 1
+
+    # -- values, on the host ----------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Parameters and optimizer state."""
+        buffer = self.network.parameters
+        state = {name: buffer.split(flat) for name, flat in self.network.optimizer.state.items()}
+        return Snapshot(buffer.to_host(), state)
+
+    def load(self, snapshot: Snapshot) -> None:
+        """Begin from these parameters and this state."""
+        buffer = self.network.parameters
+        buffer.load(snapshot.values)
+        for name, flat in self.network.optimizer.state.items():
+            flat[...] = buffer.join(snapshot.state[name])
+
+    def gradients(self) -> Named:
+        """The gradients by parameter."""
+        return self.network.parameters.split(self.network.parameters.grads)
+
+    def kept(self, layer: str, name: str) -> np.ndarray | None:
+        """What a layer keeps of the last step under a name, or None where a join leaves it out."""
+        value = self._arrays().get((layer, name))
+        return None if value is None else self.xp.to_host(value)
+
+    def predictions(self) -> np.ndarray:
+        """The last layer's output."""
+        value = self.kept(next(reversed(self.layers)), "output")
+        assert value is not None
+        return value
+
+    def take_over(self, other: Side) -> None:
+        """Go on from what the other side's layers keep of a forward pass, as if it had been this side's own."""
+        theirs = other._arrays()
+        for key, array in self._arrays().items():
+            value = theirs.get(key)
+            if key[1] != "dinputs" and value is not None and value.shape == array.shape:
+                array[...] = self.xp.asarray(other.xp.to_host(value), dtype=array.dtype)
+
+    def _arrays(self) -> dict[tuple[str, str], Any]:
+        """The arrays that layers keep, by layer and name. A replayed step fills those of the first one of its size."""
+        return self._kept.get(self.batch.size) or {
+            (name, key): value
+            for name, layer in self.layers.items()
+            for key, value in vars(layer).items()
+            if not key.startswith("_") and self.xp.is_array(value)
+        }
+
+    def measured(self) -> tuple[float, float, float]:
+        """Data loss, regularization loss and accuracy of the last step."""
+        data_loss, regularization_loss, accuracy, _ = (
+            float(self.xp.to_host(value).reshape(())) for value in self.model.measured
+        )
+        return data_loss, regularization_loss, accuracy
