@@ -44,7 +44,8 @@ class Layer(OnBackend):
         super().__init__(backend)
         self.parameters: dict[str, Parameter] = {}
         self.seed = None if seed is None else checked_seed(seed)
-        self.stream = 0  # which of a seed's random numbers are this layer's; a model numbers its layers
+        self.stream = 0  # which of a seed's random numbers are this layer's; its first model numbers it
+        self.numbered = False
         self._left_out: dict[str, str] = {}
 
     def forward(self, inputs: Any, *, training: bool = False) -> Any:

@@ -103,9 +103,11 @@ class Model:
                 f"{layer!r} takes {layer.n_inputs} inputs, but the layers before it give {width}: make both equal"
             )
         layer.place(self.xp)
-        layer.stream = len(self.layers)
+        position = len(self.layers)
+        if not layer.numbered:  # a layer of another model may still be at work there
+            layer.stream, layer.numbered = position, True
         if layer.seed is None:
-            layer.seed = int(np.random.SeedSequence((self.seed, layer.stream)).generate_state(1, np.uint64)[0])
+            layer.seed = int(np.random.SeedSequence((self.seed, position)).generate_state(1, np.uint64)[0])
         self.layers.append(layer)
         self._built = None
 

@@ -63,9 +63,8 @@ class Network:
             raise StateError("the model has no layers: give it some, Model([nn.Dense(2, 64), ...]), or add(layer)")
         self.model, xp = model, model.xp
         layers = model.layers
-        for position, layer in enumerate(layers):
+        for layer in layers:
             layer.place(xp)
-            layer.stream = position
             layer.keep_all()
         self.n_outputs = model.n_outputs
         self.parameters = self._buffer(layers)
@@ -107,17 +106,13 @@ class Network:
 
     def is_current(self) -> bool:
         """Whether its layers and their parameters are where they were: another model may have taken them."""
-        model, xp = self.model, self.model.xp
-        placed = all(layer.xp is xp and layer.stream == position for position, layer in enumerate(model.layers))
-        parts = [part for part in (self.loss, self.accuracy) if part is not None]
-        return (
-            placed
-            and all(parameter.buffer is self._home for parameter in self._parameters(model.layers))
-            and all(part.xp is xp for part in parts)
-        )
+        layers = self.model.layers
+        parts = [*layers, *(part for part in (self.loss, self.accuracy) if part is not None)]
+        moved = any(parameter.buffer is not self._home for parameter in self._parameters(layers))
+        return not moved and all(part.xp is self.model.xp for part in parts)
 
     def _spare_first_dinputs(self, first: Layer) -> None:
-        if type(first) is Dense:
+        if type(first) is Dense and self.model.optimizer is not None:
             first.wants_dinputs = not self.model.fused or len(self.model.layers) == 1
             if not first.wants_dinputs:
                 first.leave_out("a model needs no gradient of its own inputs", "dinputs")

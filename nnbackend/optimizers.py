@@ -48,7 +48,7 @@ class Optimizer:
 
     def bind(self, parameters: ParameterBuffer) -> None:
         """Make state for a buffer, once, and follow where its parameters move. Raises `StateError` for other parameters."""
-        if self._parameters is parameters:
+        if self._parameters is parameters and parameters is not None:
             return
         if not isinstance(parameters, ParameterBuffer):
             raise ArgumentError(
