@@ -292,10 +292,10 @@ def test_denormals_are_flushed(xp_any, name):
     arguments = FORMULAS[name].draw(np.random.default_rng(0), 4, 2)
     arguments.inputs[0] = np.zeros(8)
     values, *state = arguments.state
-    arguments = Arguments(arguments.inputs, arguments.settings, [values, *(np.full(8, 1.01 * tiny) for _ in state)])
+    just_normal = 1.0001 * tiny  # 0.999 of that is a denormal number
+    arguments = Arguments(arguments.inputs, arguments.settings, [values, *(np.full(8, just_normal) for _ in state)])
     for result in call(xp, name, arguments, None)[1:]:
-        decayed = result[0] / (1.01 * tiny)
-        assert not result.any() or decayed * 1.01 >= 1, f"{name} left denormal numbers"
+        assert not result.any(), f"{name} left denormal numbers"
 
 
 def test_learning_rates_are_in_float64_on_every_backend(xp):
@@ -310,7 +310,7 @@ def test_accuracies_of_a_tie_and_of_an_edge(xp):
     one = xp.empty(())
     p = xp.asarray([[0.5, 0.5], [0.5, 0.5]])
     assert_same(xp.ops.categorical_accuracy(p, xp.asarray([0, 1]), out=one), 0.5)
-    assert_same(xp.ops.binary_accuracy(p, xp.asarray([[0.0, 1.0], [0.0, 1.0]]), out=one), 0.5)
+    assert_same(xp.ops.binary_accuracy(p, xp.asarray([[0.0, 0.0], [0.0, 1.0]]), out=one), 0.75)
     assert_same(xp.ops.regression_accuracy(p, p + 0.25, xp.asarray(0.25), out=one), 0)
 
 

@@ -1,0 +1,168 @@
+"""Would the tests notice? Each formula of ops.py is broken in a copy of the project, and the tests must fail there.
+
+    python tests/mutation.py                            all mutants, against tests/test_ops.py
+    python tests/mutation.py adam relu_backward         those of some ops
+    python tests/mutation.py --signs --tests tests/test_layers.py tests/test_gradcheck.py tests/test_optimizers.py
+
+The first thing run is the copy as it is, which must pass. It takes about a second and a half for each mutant. pytest
+does not collect this file; `test_mutation.py` sees to it that the table below stays complete and fits ops.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OPS = Path("nnbackend/ops.py")
+COPIED = ("nnbackend", "tests", "pyproject.toml")
+SECONDS = 120  # a mutant that takes longer is taken for noticed
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change to the body of one op: `old` is there exactly once, and becomes `new`."""
+
+    op: str
+    old: str
+    new: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.op}: {self.old}  ->  {self.new}"
+
+    def apply(self, source: str) -> str:
+        """The source of ops.py with the change."""
+        start = source.index(f"def {self.op}(")
+        end = source.find("\ndef ", start)
+        body = source[start : end if end > 0 else len(source)]
+        docstring_end = body.index('"""', body.index('"""') + 3) + 3
+        code = body[docstring_end:]
+        if code.count(self.old) != 1:
+            raise ValueError(f"{self.op}: {self.old!r} is there {code.count(self.old)} times: expected once")
+        return source[:start] + body[:docstring_end] + code.replace(self.old, self.new) + source[start + len(body) :]
+
+
+# The sign of every formula that goes backwards: gradients, and the steps along them.
+SIGNS = [
+    Mutant("weights_gradient", "xp.matmul(inputs.T, dvalues", "xp.matmul(inputs.T, -dvalues"),
+    Mutant("biases_gradient", "xp.sum(dvalues", "xp.sum(-dvalues"),
+    Mutant("inputs_gradient", "xp.matmul(dvalues", "xp.matmul(-dvalues"),
+    Mutant("relu_backward", "xp.multiply(dvalues", "xp.multiply(-dvalues"),
+    Mutant("relu_biases_gradient", "relu_backward(xp, dvalues", "relu_backward(xp, -dvalues"),
+    Mutant("relu_biases_gradient", "biases_gradient(xp, dlinear", "biases_gradient(xp, -dlinear"),
+    Mutant("sigmoid_backward", "(1 - output)", "(output - 1)"),
+    Mutant("softmax_backward", "dvalues - shares", "shares - dvalues"),
+    Mutant("multiply", "xp.multiply(left", "xp.multiply(-left"),
+    Mutant("categorical_crossentropy_backward", "= -1 /", "= 1 /"),
+    Mutant("softmax_crossentropy_backward", "xp.divide(out, len(targets)", "xp.divide(out, -len(targets)"),
+    Mutant("softmax_crossentropy_backward", "-= 1", "+= 1"),
+    Mutant("binary_crossentropy_backward", "predictions.size", "-predictions.size"),
+    Mutant("binary_crossentropy_backward", "- targets / clipped", "+ targets / clipped"),
+    Mutant("sigmoid_crossentropy_backward", "probabilities - targets", "targets - probabilities"),
+    Mutant("mean_squared_error_backward", "predictions - targets", "targets - predictions"),
+    Mutant("mean_absolute_error_backward", "predictions - targets", "targets - predictions"),
+    Mutant("penalty_gradient", "strength, -strength", "-strength, strength"),
+    Mutant("penalty_gradient", "state += (2", "state -= (2"),
+    Mutant("sgd", "values -= learning_rate", "values += learning_rate"),
+    Mutant("sgd_momentum", "momentums -= learning_rate", "momentums += learning_rate"),
+    Mutant("sgd_momentum", "values += momentums", "values -= momentums"),
+    Mutant("adagrad", "values -= learning_rate", "values += learning_rate"),
+    Mutant("rmsprop", "values -= learning_rate", "values += learning_rate"),
+    Mutant("adam", "values -= rate", "values += rate"),
+    Mutant("adam_unfolded", "values -= learning_rate", "values += learning_rate"),
+]
+
+# Other slips that are easily made.
+SLIPS = [
+    Mutant("dense", "xp.add(out, biases", "xp.subtract(out, biases"),
+    Mutant("weights_gradient", "dvalues, out=out)", "dvalues / len(dvalues), out=out)"),
+    Mutant("relu_backward", "output > 0", "output >= 0"),
+    Mutant("sigmoid", "-xp.abs(inputs)", "-inputs"),
+    Mutant("softmax", "inputs - xp.max(inputs, axis=1, keepdims=True)", "inputs"),
+    Mutant("dropout", "words >= round", "words < round"),
+    Mutant("dropout_mask", "1 / (1 - rate)", "1 / rate"),
+    Mutant("categorical_crossentropy", "CLIP, 1 - CLIP", "CLIP, 1"),
+    Mutant("categorical_crossentropy_backward", "(len(targets) * xp.clip", "(xp.clip"),
+    Mutant("binary_crossentropy", "axis=1", "axis=0"),
+    Mutant("mean_squared_error_backward", "2 / predictions.size", "2 / len(predictions)"),
+    Mutant("mean_absolute_error", "xp.abs(targets - predictions)", "(targets - predictions)"),
+    Mutant("mean", "values.size", "values.size + 1"),
+    Mutant("penalty", "l1 * xp.abs(parameters).sum()", "l1 * parameters.sum()"),
+    Mutant("penalty", "l2 * xp.square(parameters).sum()", "l2 * xp.square(parameters).sum() / 2"),
+    Mutant("penalty_gradient", "parameters >= 0", "parameters > 0"),
+    Mutant("binary_accuracy", "predictions > 0.5", "predictions >= 0.5"),
+    Mutant("regression_accuracy", "< precision", "<= precision"),
+    Mutant("decayed_learning_rate", "decay * iterations", "decay * (iterations + 1)"),
+    Mutant("adam_step_sizes", "iterations + 1.0", "iterations + 2.0"),
+    Mutant("bias_corrections", "iterations + 1.0", "iterations + 2.0"),
+    Mutant("adagrad", "+ epsilon", ""),
+    Mutant("rmsprop", "cache *= rho", "cache *= 1 - rho"),
+    Mutant("adam", "momentums *= beta_1", "momentums *= beta_2"),
+    Mutant("adam", "xp.sqrt(cache) * scale", "xp.sqrt(cache)"),
+    Mutant("adam", "_flush_denormals(xp, cache)", "pass"),
+    Mutant("batch_indices", "position + offsets", "offsets"),
+    Mutant("record", "cursor += 1", "pass"),
+]
+
+
+def copy_project(folder: Path) -> None:
+    """The package and its tests; compiled kernels stay behind."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc"))
+        else:
+            shutil.copy(source, folder / name)
+
+
+def run_tests(mutant: Mutant | None, tests: list[str]) -> int:
+    """pytest's exit status on a copy with that mutant: 0 all passed, 1 some failed, others are no answer."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
+        folder = Path(name)
+        copy_project(folder)
+        if mutant is not None:
+            (folder / OPS).write_text(mutant.apply((ROOT / OPS).read_text()))
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--backends", "cpu-reference"]
+        environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            done = subprocess.run(
+                [*command, *tests], cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            return 1
+        if done.returncode not in (0, 1):
+            print(done.stdout[-2000:], done.stderr[-2000:])
+        return done.returncode
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ops", nargs="*", help="only mutants of these ops")
+    parser.add_argument("--signs", action="store_true", help="only those that flip the sign of a backward formula")
+    parser.add_argument("--tests", nargs="+", default=["tests/test_ops.py"], help="what has to notice")
+    parser.add_argument("--jobs", type=int, default=2, help="how many at once")
+    arguments = parser.parse_args()
+    mutants = [m for m in SIGNS + ([] if arguments.signs else SLIPS) if not arguments.ops or m.op in arguments.ops]
+    if run_tests(None, arguments.tests) != 0:
+        print("the tests do not pass as things are: nothing can be said about mutants")
+        return 2
+    print(f"without a mutant the tests pass; {len(mutants)} mutants")
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        statuses = list(pool.map(lambda mutant: run_tests(mutant, arguments.tests), mutants))
+    for mutant, status in zip(mutants, statuses, strict=True):
+        print(f"{'noticed ' if status == 1 else 'SURVIVED'}  {mutant.name}")
+    unnoticed = sum(status != 1 for status in statuses)
+    print(f"{len(mutants) - unnoticed} of {len(mutants)} noticed")
+    return 1 if unnoticed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
