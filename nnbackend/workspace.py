@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from .backend import Backend, get_backend
+from .backend.registry import innermost_backend
 
 
 class Workspace:
@@ -48,12 +49,12 @@ class Workspace:
 class OnBackend:
     """Something that computes on a backend: it knows which one, and has buffers there.
 
-    The backend is settled when it is first needed: the one given, else that of the model, else the innermost
-    `use_backend`, else the default.
+    The backend is the one given, else that of the innermost `use_backend` around the constructor. Without either it is
+    settled when it is first needed, or becomes the model's; a model moves what it is given in any case.
     """
 
     def __init__(self, backend: str | Backend | None = None) -> None:
-        self._xp = None if backend is None else get_backend(backend)
+        self._xp = innermost_backend() if backend is None else get_backend(backend)
         self._workspace: Workspace | None = None
 
     @property

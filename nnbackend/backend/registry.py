@@ -152,6 +152,11 @@ def use_backend(name: str | Backend | None, dtype: Any = None, kernels: str | No
         _innermost.reset(token)
 
 
+def innermost_backend() -> Backend | None:
+    """The backend of the innermost `use_backend`, or None outside of any."""
+    return _innermost.get()
+
+
 def available_backends() -> dict[str, str]:
     """The backends that work on this machine, each with what runs underneath; a GPU counts when a kernel really ran.
 
