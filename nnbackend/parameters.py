@@ -146,6 +146,21 @@ class ParameterBuffer:
         """How many parameters there are, padding not counted."""
         return sum(parameter.size for parameter in self.named.values())
 
+    def regularization_loss(self) -> Any:
+        """The sum of all penalties (book, chapter 14), a device scalar, for a loop by hand; a `Model` has its own.
+
+        >>> import nnbackend as nn
+        >>> dense = nn.Dense(2, 3, weight_regularizer=nn.L2(0.5))
+        >>> dense.weights = [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]]
+        >>> float(nn.ParameterBuffer.of(dense).regularization_loss())
+        2.5
+        """
+        total = self.xp.zeros(())
+        for parameter in self.named.values():
+            if parameter.regularizer is not None:
+                parameter.regularizer.penalty(self.xp, parameter.value, state=total)
+        return total
+
     def to_host(self) -> dict[str, np.ndarray]:
         """Copies of all values by name: one transfer."""
         return self.split(self.values)
