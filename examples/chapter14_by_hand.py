@@ -1,0 +1,66 @@
+"""Chapter 14 of the book with its training loop written out: L2 regularization on the spiral.
+
+python examples/chapter14_by_hand.py --backend gpu
+"""
+
+import argparse
+
+import nnbackend as nn
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--backend", default=None, help="cpu, gpu, auto or strict (default: NNBACKEND, else cpu)")
+parser.add_argument("--dtype", default="float32", help="float32 or float64")
+parser.add_argument("--epochs", type=int, default=10_001)
+arguments = parser.parse_args()
+
+# Data, on the device
+xp = nn.get_backend(arguments.backend, dtype=arguments.dtype)
+X, y = nn.datasets.spiral(samples=100, classes=3, seed=0)
+X, y = xp.asarray(X), xp.asarray(y)
+
+# The network: 2 inputs, 64 neurons, 3 classes
+with nn.use_backend(xp):
+    dense1 = nn.Dense(2, 64, weight_regularizer=nn.L2(5e-4), bias_regularizer=nn.L2(5e-4), seed=1)
+    activation1 = nn.ReLU()
+    dense2 = nn.Dense(64, 3, seed=2)
+    loss_activation = nn.SoftmaxCategoricalCrossentropy()
+    accuracy = nn.CategoricalAccuracy()
+
+# All parameters in one array, which the optimizer updates at once
+parameters = nn.ParameterBuffer.of(dense1, dense2)
+optimizer = nn.Adam(learning_rate=0.02, decay=5e-7)
+
+for epoch in range(arguments.epochs):
+    # Forward pass
+    dense1.forward(X)
+    activation1.forward(dense1.output)
+    dense2.forward(activation1.output)
+    data_loss = loss_activation.calculate(dense2.output, y)
+
+    # What is printed has to be fetched from the device, so only now and then
+    if not epoch % 100:
+        acc = float(xp.to_host(accuracy.calculate(loss_activation.output, y)))
+        loss, penalties = float(xp.to_host(data_loss)), float(xp.to_host(parameters.regularization_loss()))
+        print(
+            f"epoch: {epoch}, acc: {acc:.3f}, loss: {loss + penalties:.3f} (data_loss: {loss:.3f}, "
+            f"reg_loss: {penalties:.3f}), lr: {optimizer.current_learning_rate}"
+        )
+
+    # Backward pass
+    loss_activation.backward(loss_activation.output, y)
+    dense2.backward(loss_activation.dinputs)
+    activation1.backward(dense2.dinputs)
+    dense1.backward(activation1.dinputs)
+
+    # Update weights and biases
+    optimizer.update(parameters)
+
+# Validation on fresh data
+X_test, y_test = nn.datasets.spiral(samples=100, classes=3, seed=1)
+X_test, y_test = xp.asarray(X_test), xp.asarray(y_test)
+dense1.forward(X_test)
+activation1.forward(dense1.output)
+dense2.forward(activation1.output)
+loss = float(xp.to_host(loss_activation.calculate(dense2.output, y_test)))
+acc = float(xp.to_host(accuracy.calculate(loss_activation.output, y_test)))
+print(f"validation, acc: {acc:.3f}, loss: {loss:.3f}")
