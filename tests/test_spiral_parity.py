@@ -176,7 +176,7 @@ class ByHand(Side):
             for layer in self.layers:
                 for parameter in layer.regularized():
                     parameter.regularizer.penalty(xp, parameter.value, state=self.penalty)
-            dvalues = self.loss.backward(getattr(self.loss, "output", output), self.targets)
+            dvalues = self.loss.backward(vars(self.loss).get("output", output), self.targets)
             for layer in reversed(self.layers):
                 dvalues = layer.backward(dvalues)
         return {"data_loss": data_loss, "regularization_loss": self.penalty, "output": output}

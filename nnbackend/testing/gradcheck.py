@@ -214,7 +214,7 @@ class _LossSubject:
         predictions = self.xp.asarray(self.values["predictions"])
         self.loss.calculate(predictions, self.targets)
         # A joined loss takes its gradient from the activation's output, which it keeps.
-        dinputs = self.loss.backward(getattr(self.loss, "output", predictions), self.targets)
+        dinputs = self.loss.backward(vars(self.loss).get("output", predictions), self.targets)
         return {"predictions": self.xp.to_host(dinputs)}
 
 
