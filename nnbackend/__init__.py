@@ -6,6 +6,7 @@
 from . import datasets
 from .activations import Linear, ReLU, Sigmoid, Softmax
 from .backend import Backend, available_backends, get_backend, register_backend, use_backend
+from .callbacks import Checkpoint, CosineSchedule, CSVLog, EarlyStopping, Schedule, StepSchedule
 from .errors import (
     ArgumentError,
     BackendError,
@@ -52,13 +53,17 @@ __all__ = [
     "BackendError",
     "BinaryAccuracy",
     "BinaryCrossentropy",
+    "CSVLog",
     "Callback",
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
     "CheckError",
+    "Checkpoint",
+    "CosineSchedule",
     "DataError",
     "Dense",
     "Dropout",
+    "EarlyStopping",
     "Evaluation",
     "FileError",
     "History",
@@ -78,11 +83,13 @@ __all__ = [
     "ReLU",
     "RegressionAccuracy",
     "Regularizer",
+    "Schedule",
     "Sigmoid",
     "SigmoidBinaryCrossentropy",
     "Softmax",
     "SoftmaxCategoricalCrossentropy",
     "StateError",
+    "StepSchedule",
     "TransferError",
     "Zeros",
     "available_backends",

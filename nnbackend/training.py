@@ -28,12 +28,25 @@ class Callback:
     """What may happen while training. Subclass it and pass instances to `Model.train(callbacks=[...])`.
 
     `on_epoch` is called after each epoch was started, and knows numbers of the host only; fetching anything from the
-    device there would break the rule above. `on_report` gets the epochs since the last report, measured.
-    Setting `run.stop = True` ends training after the current report.
+    device there would break the rule above. `on_report` gets the epochs since the last report, measured; there the device
+    may be asked. Setting `run.stop = True` ends training after the current report.
+
+    A callback that acts at certain epochs asks for reports: `report_every = 10` gives one at every tenth epoch of the model
+    (and at others, which other callbacks asked for: look at `run.epoch`). `run.report_soon()` in `on_epoch` gives one
+    after that epoch. What a callback must not forget when a run is killed and resumed from a checkpoint goes through
+    `state` and `load_state`.
     """
 
+    #: Ask for a report at every so many epochs.
+    report_every: int | None = None
+    #: Whether it hears of reports after all others: a checkpoint does, which stores what they know.
+    last = False
+
+    def on_restore(self, run: TrainingRun) -> None:
+        """Before all else: a checkpoint brings the model and the run back to where they were."""
+
     def on_train_begin(self, run: TrainingRun) -> None:
-        """Before the first epoch."""
+        """Before the first epoch; in a resumed run, before its next."""
 
     def on_epoch(self, run: TrainingRun) -> None:
         """After each epoch; `run.epoch` says which."""
@@ -43,6 +56,16 @@ class Callback:
 
     def on_train_end(self, run: TrainingRun) -> None:
         """After the last epoch; not after an error."""
+
+    def on_close(self, run: TrainingRun) -> None:
+        """After everything, an error too: let go of files and locks."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this callback: JSON values and NumPy arrays by name."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a `state`; called before `on_train_begin`."""
 
 
 class PrintLines(Callback):
@@ -138,21 +161,31 @@ class TrainingRun:
         callbacks: Sequence[Callback],
     ) -> None:
         xp = model.xp
-        self.model, self.epochs, self.callbacks = model, epochs, list(callbacks)
+        self.model, self.epochs = model, epochs
+        self.callbacks = sorted(callbacks, key=lambda callback: callback.last)
         self.first_epoch = model.epoch + 1
         self.last_epoch = model.epoch + epochs
         self.history = History()
         self.stop = False
         batches = Batches(xp, *data, check_batch_size(batch_size, len(data[0])))
         sizes = [len(batches.sizes)]
-        self._shuffle = xp.rng(model.seed).permutation if shuffle and not batches.whole else None
+        self._shuffles = shuffle and not batches.whole
+        #: What the data and their order are like: a resumed run must have the same.
+        self.settings = {
+            "samples": len(data[0]),
+            "batch_size": batches.sizes[0],
+            "shuffle": shuffle,
+            "validation_samples": None if validation is None else len(validation[0]),
+        }
         if validation is not None:
             checking = Batches(xp, *validation, min(batch_size or len(validation[0]), len(validation[0])))
             sizes.append(len(checking.sizes))
         self.steps_per_epoch = sizes[0]
         self._rows_per_epoch = sum(sizes)
-        self._chunk = max(1, min(report_every, RECORDS // self._rows_per_epoch))
         self._report_every = report_every
+        self._report_asked = False
+        self._periods = {report_every, *(callback.report_every or report_every for callback in callbacks)}
+        self._chunk = max(1, min(*self._periods, RECORDS // self._rows_per_epoch))
         self._records = Records(xp, self._chunk * self._rows_per_epoch)
         self._training = Pass(model, batches, self._records, model.training_step, model.only_ops)
         self._validation = (
@@ -171,38 +204,48 @@ class TrainingRun:
         """How many steps the run has made."""
         return (self.model.epoch - self.first_epoch + 1) * self.steps_per_epoch
 
+    def report_soon(self) -> None:
+        """Ask for a report after the current epoch."""
+        self._report_asked = True
+
     def run(self) -> History:
         """Train to the end, until a callback says stop, or until the loss is not finite."""
+        try:
+            self._tell("on_restore")
+            self._tell("on_train_begin")
+            self._train()
+            self._tell("on_train_end")
+        finally:
+            self._tell("on_close")
+        return self.history
+
+    def _train(self) -> None:
         model = self.model
-        self._tell("on_train_begin")
+        shuffle = model.xp.rng(model.seed).permutation if self._shuffles else None
         with model.xp.quiet(), model.xp.op_scope:
             try:
                 while model.epoch < self.last_epoch and not self.stop:
-                    self._run_chunk(self._next_report())
+                    self._run_chunk(self._next_report(), shuffle)
                     self._report()
             except KeyboardInterrupt:
                 self._collect()  # so that the history has what was finished
                 raise
-        self._tell("on_train_end")
-        return self.history
 
     def _next_report(self) -> int:
-        """The epoch at which the table is fetched next: the first, every `report_every`th, the last, or when it is full."""
+        """The epoch of the next report: the first, every one that was asked for, the last, or when the table is full."""
         epoch = self.model.epoch
         if epoch + 1 == self.first_epoch and self._report_every > 1:
-            due = epoch + 1
-        else:
-            due = epoch + self._report_every - epoch % self._report_every
+            return epoch + 1
+        due = min(epoch + period - epoch % period for period in self._periods)
         return min(due, epoch + self._chunk, self.last_epoch)
 
-    def _run_chunk(self, until: int) -> None:
+    def _run_chunk(self, until: int, shuffle: Callable[..., Any] | None) -> None:
         model = self.model
         tickers = [callback for callback in self.callbacks if type(callback).on_epoch is not Callback.on_epoch]
+        self._report_asked = False
         with model.xp.no_transfers():
-            while model.epoch < until:
-                self._training.run(
-                    self._shuffle and self._shuffle(len(self._training.batches.inputs), step=model.epoch)
-                )
+            while model.epoch < until and not self._report_asked:
+                self._training.run(shuffle and shuffle(len(self._training.batches.inputs), step=model.epoch))
                 if self._validation is not None:
                     self._validation.run()
                 model.epoch += 1

@@ -63,16 +63,16 @@ def load_model(
 def model_contents(model: Model) -> Contents:
     """What a file of this model holds. Equal models give equal contents."""
     network = model.built
-    arrays = _prefixed("parameters", network.parameters.to_host())
+    arrays = prefixed("parameters", network.parameters.to_host())
     for name, layer in zip(layer_names(model.layers), model.layers, strict=True):
-        arrays |= _prefixed(
+        arrays |= prefixed(
             f"layers/{name}", {state: model.xp.to_host(getattr(layer, state)) for state in layer.state_names}
         )
     if model.optimizer is not None:
         for name, flat in model.optimizer.state.items():
-            arrays |= _prefixed(f"optimizer/{name}", network.parameters.split(flat))
-    preprocessing, own_arrays = _split_arrays(model.preprocessing, "preprocessing")
-    arrays |= _prefixed("preprocessing", own_arrays)
+            arrays |= prefixed(f"optimizer/{name}", network.parameters.split(flat))
+    preprocessing, own_arrays = split_arrays(model.preprocessing, "preprocessing")
+    arrays |= prefixed("preprocessing", own_arrays)
     document = {
         **settings(model),
         "seed": model.seed,
@@ -120,7 +120,7 @@ def build_parts(document: Mapping[str, Any], custom: Classes) -> dict[str, Any]:
 def fill_new(model: Model, contents: Contents) -> None:
     """Give a model that was just built everything its file holds. No parameter is drawn first."""
     document = contents.document["model"]
-    arrays = _section(contents.arrays, "parameters")
+    arrays = section(contents.arrays, "parameters")
     expected = collect(model.layers)
     _check_shapes(arrays, {name: parameter.shape for name, parameter in expected.items()})
     if expected:
@@ -128,7 +128,7 @@ def fill_new(model: Model, contents: Contents) -> None:
     restore(model, contents)
     model.training_record = document["training_record"]
     model.class_names = document["class_names"]
-    model.preprocessing = {**document["preprocessing"], **_section(contents.arrays, "preprocessing")}
+    model.preprocessing = {**document["preprocessing"], **section(contents.arrays, "preprocessing")}
 
 
 def restore(model: Model, contents: Contents) -> None:
@@ -137,7 +137,7 @@ def restore(model: Model, contents: Contents) -> None:
     load_values(model, arrays)
     for name, layer, entry in zip(layer_names(model.layers), model.layers, document["layers"], strict=True):
         layer.seed, layer.stream = entry["seed"], entry["stream"]
-        _restore_layer(model.xp, layer, _section(arrays, f"layers/{name}"))
+        _restore_layer(model.xp, layer, section(arrays, f"layers/{name}"))
     if model.optimizer is not None and document["optimizer"] is not None:
         _restore_optimizer(model.xp, model.optimizer, document["optimizer"], arrays)
     model.seed, model.epoch = document["seed"], document["epoch"]
@@ -146,7 +146,7 @@ def restore(model: Model, contents: Contents) -> None:
 def load_values(model: Model, arrays: Arrays) -> None:
     """The parameters of a file into a model, or `FileError`."""
     buffer = model.built.parameters
-    values = _section(arrays, "parameters")
+    values = section(arrays, "parameters")
     _check_shapes(values, {name: parameter.shape for name, parameter in buffer.named.items()})
     buffer.load(_cast(values, model.xp.dtype))
 
@@ -163,7 +163,7 @@ def _restore_optimizer(xp: Backend, optimizer: Optimizer, entry: Mapping[str, An
     assert buffer is not None
     shapes = {name: parameter.shape for name, parameter in buffer.named.items()}
     for name, flat in optimizer.state.items():
-        values = _section(arrays, f"optimizer/{name}")
+        values = section(arrays, f"optimizer/{name}")
         _check_shapes(values, shapes)
         flat[...] = buffer.join(_cast(values, xp.dtype))
     for name in ("learning_rate", "decay"):
@@ -178,7 +178,7 @@ def _restore_optimizer(xp: Backend, optimizer: Optimizer, entry: Mapping[str, An
 
 def save_parameters(model: Model, path: Path) -> None:
     """Write the parameters alone: what `Model.save_parameters` does."""
-    values = _prefixed("parameters", model.built.parameters.to_host())
+    values = prefixed("parameters", model.built.parameters.to_host())
     write_contents(path, Contents({"dtype": model.xp.dtype.name}, values))
 
 
@@ -203,11 +203,11 @@ def naming(path: Path) -> Iterator[None]:
         raise FileError(f"{os.fspath(path)} does not fit: {error}") from error
 
 
-def _prefixed(section: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
+def prefixed(section: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
     return {f"{section}/{name}": array for name, array in arrays.items()}
 
 
-def _section(arrays: Arrays, section: str) -> Arrays:
+def section(arrays: Arrays, section: str) -> Arrays:
     return {name.removeprefix(f"{section}/"): a for name, a in arrays.items() if name.startswith(f"{section}/")}
 
 
@@ -234,7 +234,7 @@ def _cast(arrays: Arrays, dtype: np.dtype) -> Arrays:
     return cast
 
 
-def _split_arrays(values: Mapping[str, Any], where: str) -> tuple[dict[str, Any], Arrays]:
+def split_arrays(values: Mapping[str, Any], where: str) -> tuple[dict[str, Any], Arrays]:
     """A dict's arrays of numbers apart from what JSON can hold."""
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     for name, array in arrays.items():
