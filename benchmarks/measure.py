@@ -50,9 +50,10 @@ class Worker:
 
     def warm_up(self, seconds: float) -> None:
         """Run until compiled, then find how many units take about `seconds`."""
-        self.run(1)
+        self.run(self.units)
         took = 0.0
         while took < seconds / 4 and self.units < 10**6:
+            self.run(self.units)  # the first time it compiles
             took = self.run(self.units)
             if took < seconds / 4:
                 self.units *= max(2, min(10, round(seconds / 4 / max(took, 1e-6))))

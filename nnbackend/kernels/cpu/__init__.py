@@ -19,7 +19,7 @@ def overrides() -> dict[str, Sequence[Any]]:
         import numba  # noqa: F401
     except ImportError:
         return {}
-    from . import activations, losses, moving, optimizers, products  # noqa: F401
+    from . import activations, dropout, losses, moving, optimizers, products  # noqa: F401
     from .plan import OVERRIDES
 
     return dict(OVERRIDES)

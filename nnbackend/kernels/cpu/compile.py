@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from numba import njit
 
@@ -20,16 +21,21 @@ FLAGS: dict[str, Any] = {
 class Loop:
     """A function over plain arrays and numbers, compiled when it is first called.
 
-    Two ways lead to it: a call from Python, here, and a place in a program of many loops (`program.py`).
+    Two ways lead to it: a call from Python, here, and a place in a program of many loops (`program.py`). For the
+    second it says what it does to its arguments: `rows` names those it goes through row by row, no row needing another;
+    `adds` those to which every row adds something; `writes` those it writes to otherwise.
     """
 
-    def __init__(self, function: Callable[..., None], **flags: Any) -> None:
+    def __init__(self, function: Callable[..., None], rows: str, writes: str, adds: str, **flags: Any) -> None:
         self.function = function
-        self._flags = {**FLAGS, **flags}
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        self._flags = {**FLAGS, **flags}
         self.inner = njit(**self._flags)(function)  # for use inside other compiled code
         self.__doc__ = function.__doc__
         self._compiled: Callable[..., None] | None = None
+        names = list(inspect.signature(function).parameters)
+        self.rows = frozenset(names.index(name) for name in rows.split())
+        self.written = frozenset(names.index(name) for name in f"{writes} {adds}".split())
 
     def __call__(self, *arguments: Any) -> None:
         compiled = self._compiled
@@ -51,16 +57,24 @@ class Loop:
         return f"<loop {self.name}>"
 
 
-def helper(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function for use inside loops of the same file. (Numba's cache looks at a loop's own file to see a change.)"""
-    return njit(**FLAGS)(function)
+class Step(NamedTuple):
+    """A loop, or a function of NumPy's, with its arguments; and through how many rows the loop goes (0: not by rows)."""
+
+    function: Callable[..., Any]
+    arguments: Sequence[Any]
+    rows: int = 0
 
 
-def loop(function: Callable[..., None]) -> Loop:
+def loop(rows: str = "", writes: str = "", adds: str = "") -> Callable[[Callable[..., None]], Loop]:
     """Make a `Loop` of a function."""
-    return Loop(function)
+    return lambda function: Loop(function, rows, writes, adds)
 
 
-def exact_loop(function: Callable[..., None]) -> Loop:
+def exact_loop(writes: str) -> Callable[[Callable[..., None]], Loop]:
     """Make a `Loop` whose every operation rounds as written, for the few numbers that people read in full."""
-    return Loop(function, fastmath=False)
+    return lambda function: Loop(function, "", writes, "", fastmath=False)
+
+
+def helper(**flags: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A function for use inside loops of the same file. (Numba's cache looks at a loop's own file to see a change.)"""
+    return njit(**{**FLAGS, **flags})

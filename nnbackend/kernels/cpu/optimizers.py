@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from .compile import exact_loop, helper, loop
-from .plan import Step, fast
+from .compile import Step, exact_loop, helper, loop
+from .plan import fast
 
 
-@helper
+@helper()
 def flushed(value: Any, tiny: Any) -> Any:
     """`value`, or zero where it is too small for a normal number; NaN comes through"""
     return tiny - tiny if abs(value) < tiny else value
 
 
-@loop
+@loop(rows="grads values", writes="values")
 def sgd_loop(grads: Any, rate: Any, values: Any) -> None:
     """w -= learning_rate · g"""
     step = rate[0]
@@ -28,7 +28,7 @@ def sgd_loop(grads: Any, rate: Any, values: Any) -> None:
         values[i] -= step * grads[i]
 
 
-@loop
+@loop(rows="grads values momentums", writes="values momentums")
 def sgd_momentum_loop(grads: Any, rate: Any, momentum: Any, tiny: Any, values: Any, momentums: Any) -> None:
     """u = momentum · u - learning_rate · g;  w += u"""
     kind = grads.dtype.type
@@ -39,7 +39,7 @@ def sgd_momentum_loop(grads: Any, rate: Any, momentum: Any, tiny: Any, values: A
         values[i] += moved
 
 
-@loop
+@loop(rows="grads values cache", writes="values cache")
 def adagrad_loop(grads: Any, rate: Any, epsilon: Any, values: Any, cache: Any) -> None:
     """c += g²;  w -= learning_rate · g / (√c + ε)"""
     step, epsilon = rate[0], grads.dtype.type(epsilon)
@@ -49,7 +49,7 @@ def adagrad_loop(grads: Any, rate: Any, epsilon: Any, values: Any, cache: Any) -
         values[i] -= step * grads[i] / (sqrt(squares) + epsilon)
 
 
-@loop
+@loop(rows="grads values cache", writes="values cache")
 def rmsprop_loop(grads: Any, rate: Any, rho: Any, fresh: Any, epsilon: Any, tiny: Any, values: Any, cache: Any) -> None:
     """c = ρ c + (1 - ρ) g²;  w -= learning_rate · g / (√c + ε)"""
     kind = grads.dtype.type
@@ -60,7 +60,7 @@ def rmsprop_loop(grads: Any, rate: Any, rho: Any, fresh: Any, epsilon: Any, tiny
         values[i] -= step * grads[i] / (sqrt(squares) + epsilon)
 
 
-@loop
+@loop(rows="grads values momentums cache", writes="values momentums cache")
 def adam_loop(
     grads: Any,
     rate: Any,
@@ -87,13 +87,13 @@ def adam_loop(
         values[i] -= step * momentum / (sqrt(squares) * correction + epsilon)
 
 
-@exact_loop
+@exact_loop(writes="out")
 def decayed_learning_rate_loop(learning_rate: Any, decay: Any, iterations: Any, out: Any) -> None:
     """out = learning_rate · (1 / (1 + decay · iterations)), rounded as in the reference"""
     out[0] = learning_rate[0] * (1.0 / (1.0 + decay[0] * iterations[0]))
 
 
-@exact_loop
+@exact_loop(writes="rate scale")
 def adam_step_sizes_loop(learning_rate: Any, iterations: Any, beta_1: Any, beta_2: Any, rate: Any, scale: Any) -> None:
     """(learning_rate / (1 - β₁ᵗ), 1 / √(1 - β₂ᵗ)) with t = iterations + 1"""
     steps = iterations[0] + 1.0
@@ -108,26 +108,28 @@ def _tiny(array: Any) -> float:
 @fast("n, () ~ n")
 def sgd(grads: Any, learning_rate: Any, *, state: Any) -> list[Step]:
     """w -= learning_rate · g"""
-    return [(sgd_loop, (grads, learning_rate.reshape(1), *state))]
+    return [Step(sgd_loop, (grads, learning_rate.reshape(1), *state), len(grads))]
 
 
 @fast("n, () ~ n, n")
 def sgd_momentum(grads: Any, learning_rate: Any, *, momentum: float, state: Any) -> list[Step]:
     """u = momentum · u - learning_rate · g;  w += u"""
-    return [(sgd_momentum_loop, (grads, learning_rate.reshape(1), float(momentum), _tiny(grads), *state))]
+    return [
+        Step(sgd_momentum_loop, (grads, learning_rate.reshape(1), float(momentum), _tiny(grads), *state), len(grads))
+    ]
 
 
 @fast("n, () ~ n, n")
 def adagrad(grads: Any, learning_rate: Any, *, epsilon: float, state: Any) -> list[Step]:
     """c += g²;  w -= learning_rate · g / (√c + ε)"""
-    return [(adagrad_loop, (grads, learning_rate.reshape(1), float(epsilon), *state))]
+    return [Step(adagrad_loop, (grads, learning_rate.reshape(1), float(epsilon), *state), len(grads))]
 
 
 @fast("n, () ~ n, n")
 def rmsprop(grads: Any, learning_rate: Any, *, rho: float, epsilon: float, state: Any) -> list[Step]:
     """c = ρ c + (1 - ρ) g²;  w -= learning_rate · g / (√c + ε)"""
     settings = float(rho), 1.0 - rho, float(epsilon), _tiny(grads)
-    return [(rmsprop_loop, (grads, learning_rate.reshape(1), *settings, *state))]
+    return [Step(rmsprop_loop, (grads, learning_rate.reshape(1), *settings, *state), len(grads))]
 
 
 @fast("n, (), () ~ n, n, n")
@@ -135,16 +137,16 @@ def adam(grads: Any, step_sizes: Any, *, beta_1: float, beta_2: float, epsilon: 
     """m = β₁ m + (1 - β₁) g;  v = β₂ v + (1 - β₂) g²;  w -= rate · m / (√v · scale + ε)"""
     settings = float(beta_1), 1.0 - beta_1, float(beta_2), 1.0 - beta_2, float(epsilon), _tiny(grads)
     rate, scale = step_sizes
-    return [(adam_loop, (grads, rate.reshape(1), scale.reshape(1), *settings, *state))]
+    return [Step(adam_loop, (grads, rate.reshape(1), scale.reshape(1), *settings, *state), len(grads))]
 
 
 @fast("1:double, 1:double, 1:int -> 1:double")
 def decayed_learning_rate(learning_rate: Any, decay: Any, iterations: Any, *, out: Any) -> list[Step]:
     """out = learning_rate · (1 / (1 + decay · iterations))"""
-    return [(decayed_learning_rate_loop, (learning_rate, decay, iterations, out))]
+    return [Step(decayed_learning_rate_loop, (learning_rate, decay, iterations, out))]
 
 
 @fast("1:double, 1:int -> 1, 1")
 def adam_step_sizes(learning_rate: Any, iterations: Any, *, beta_1: float, beta_2: float, out: Any) -> list[Step]:
     """out = (learning_rate / (1 - β₁ᵗ), 1 / √(1 - β₂ᵗ)) with t = iterations + 1"""
-    return [(adam_step_sizes_loop, (learning_rate, iterations, float(beta_1), float(beta_2), *out))]
+    return [Step(adam_step_sizes_loop, (learning_rate, iterations, float(beta_1), float(beta_2), *out))]

@@ -7,17 +7,13 @@ the reference runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..override import Override
-from .compile import Loop
-
-Step = tuple[Callable[..., Any], Sequence[Any]]
+from .compile import Step
 
 OVERRIDES: dict[str, list[Override]] = {}
 
@@ -80,11 +76,16 @@ def _fits(array: Any, item: tuple[Any, np.dtype | None], lengths: dict[str, Any]
     if dimensions == "()":
         return array.size == 1
     if dimensions == "*":
-        return lengths.setdefault("*", shape) == shape
+        return len(shape) > 0 and lengths.setdefault("*", shape) == shape
     return len(shape) == len(dimensions) and all(
         length == (name if isinstance(name, int) else lengths.setdefault(name, length))
         for length, name in zip(shape, dimensions, strict=True)
     )
+
+
+def flat(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The arrays in one dimension."""
+    return tuple(array.reshape(-1) for array in arrays)
 
 
 class Planned:
@@ -95,21 +96,16 @@ class Planned:
         self.__doc__ = plan.__doc__
 
     def __call__(self, *arguments: Any, **settings: Any) -> Any:
-        for function, values in self.plan(*arguments, **settings):
-            function(*values)
+        for step in self.plan(*arguments, **settings):
+            step.function(*step.arguments)
         return settings["out"] if "out" in settings else settings["state"]
 
     @staticmethod
     def link(calls: Sequence[Any]) -> list[Callable[[], Any]]:
-        """Planned calls that follow each other in a recorded step, as fewer ones: loops in a row become one program."""
-        from .program import Program
+        """Planned calls that follow each other in a recorded step, as fewer ones: see `link.py`."""
+        from .link import link_steps
 
-        steps: Iterator[Step] = (step for call in calls for step in call.function.plan(*call.args, **call.kwargs))
-        linked: list[Callable[[], Any]] = []
-        for are_loops, group in groupby(steps, key=lambda step: isinstance(step[0], Loop)):
-            row = list(group)
-            linked += [Program(row)] if are_loops else [partial(function, *values) for function, values in row]
-        return linked
+        return link_steps([step for call in calls for step in call.function.plan(*call.args, **call.kwargs)])
 
     def __repr__(self) -> str:
         return f"<plan of {self.plan.__name__}>"

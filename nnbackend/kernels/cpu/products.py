@@ -1,7 +1,8 @@
 """Matrix products with an inner or outer size of a few, as loops: a BLAS spends longer on getting ready for them.
 
 All other products are left to NumPy; only what follows them is a loop. `floor` is 0 for ReLU and -inf for none, since
-max(floor, x) is then right for both; it is written so that NaN comes through.
+max(floor, x) is then right for both; it is written so that NaN comes through. `across` is a weight matrix or its gradient
+transposed, so that its few columns lie in rows.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from .compile import loop
-from .plan import Step, fast
+from .compile import Step, loop
+from .moving import transpose_loop, zeroed
+from .plan import fast
 
-# A product is narrow when its inner size is at most INNER, or its outer size at most OUTER (measured, benchmarks/kernels.py).
+# A product is narrow when its inner size is at most INNER, or its outer size at most OUTER (measured: `--kernels`).
 INNER, OUTER = 8, 6
 
 
-@loop
+@loop(rows="inputs output", writes="output")
 def dense_narrow_inner(inputs: Any, weights: Any, biases: Any, floor: Any, output: Any) -> None:
-    """output = max(floor, inputs · weights + biases), the columns of inputs two at a time"""
+    """output = max(floor, inputs · weights + biases) where inputs has few columns"""
     (rows, inner), columns = inputs.shape, output.shape[1]
     least = inputs.dtype.type(floor)
     for i in range(rows):
@@ -41,15 +43,11 @@ def dense_narrow_inner(inputs: Any, weights: Any, biases: Any, floor: Any, outpu
             output[i, j] = least if value <= least else value
 
 
-@loop
-def dense_narrow_outer(inputs: Any, weights: Any, biases: Any, floor: Any, output: Any) -> None:
-    """output = max(floor, inputs · weights + biases), three columns of output at a time"""
+@loop(rows="inputs output", writes="output")
+def dense_narrow_outer(inputs: Any, across: Any, biases: Any, floor: Any, output: Any) -> None:
+    """output = max(floor, inputs · weights + biases) where weights has few columns: three of them at a time"""
     (rows, inner), columns = inputs.shape, output.shape[1]
     zero, least = inputs.dtype.type(0), inputs.dtype.type(floor)
-    across = np.empty((columns, inner), inputs.dtype)
-    for k in range(inner):
-        for j in range(columns):
-            across[j, k] = weights[k, j]
     for i in range(rows):
         for j in range(0, columns - columns % 3, 3):
             a = b = c = zero
@@ -69,7 +67,7 @@ def dense_narrow_outer(inputs: Any, weights: Any, biases: Any, floor: Any, outpu
             output[i, j] = least if value <= least else value
 
 
-@loop
+@loop(rows="output", writes="output")
 def add_biases(biases: Any, floor: Any, output: Any) -> None:
     """output = max(floor, output + biases)"""
     rows, columns = output.shape
@@ -80,13 +78,10 @@ def add_biases(biases: Any, floor: Any, output: Any) -> None:
             output[i, j] = least if value <= least else value
 
 
-@loop
+@loop(rows="inputs dvalues", adds="dweights")
 def weights_gradient_narrow_inner(inputs: Any, dvalues: Any, dweights: Any) -> None:
-    """dweights = inputsᵀ · dvalues where inputs has few columns, four rows at a time"""
+    """dweights += inputsᵀ · dvalues where inputs has few columns, four rows at a time"""
     (rows, inner), columns = inputs.shape, dvalues.shape[1]
-    for k in range(inner):
-        for j in range(columns):
-            dweights[k, j] = 0
     for i in range(0, rows - rows % 4, 4):
         for k in range(inner):
             a, b, c, d = inputs[i, k], inputs[i + 1, k], inputs[i + 2, k], inputs[i + 3, k]
@@ -100,14 +95,13 @@ def weights_gradient_narrow_inner(inputs: Any, dvalues: Any, dweights: Any) -> N
                 dweights[k, j] += inputs[i, k] * dvalues[i, j]
 
 
-@loop
-def weights_gradient_narrow_outer(inputs: Any, dvalues: Any, dweights: Any) -> None:
-    """dweights = inputsᵀ · dvalues where dvalues has few columns: three of them and four rows at a time"""
+@loop(rows="inputs dvalues", adds="across")
+def weights_gradient_narrow_outer(inputs: Any, dvalues: Any, across: Any) -> None:
+    """dweights += inputsᵀ · dvalues where dvalues has few columns: three of them and four rows at a time"""
     (rows, inner), columns = inputs.shape, dvalues.shape[1]
-    across = np.zeros((columns, inner), inputs.dtype)
     for i in range(0, rows - rows % 4, 4):
+        a, b, c, d = dvalues[i], dvalues[i + 1], dvalues[i + 2], dvalues[i + 3]
         for j in range(0, columns - columns % 3, 3):
-            a, b, c, d = dvalues[i], dvalues[i + 1], dvalues[i + 2], dvalues[i + 3]
             a0, a1, a2 = a[j], a[j + 1], a[j + 2]
             b0, b1, b2 = b[j], b[j + 1], b[j + 2]
             c0, c1, c2 = c[j], c[j + 1], c[j + 2]
@@ -118,7 +112,7 @@ def weights_gradient_narrow_outer(inputs: Any, dvalues: Any, dweights: Any) -> N
                 across[j + 1, k] += a1 * x + b1 * y + c1 * z + d1 * w
                 across[j + 2, k] += a2 * x + b2 * y + c2 * z + d2 * w
         for j in range(columns - columns % 3, columns):
-            a0, b0, c0, d0 = dvalues[i, j], dvalues[i + 1, j], dvalues[i + 2, j], dvalues[i + 3, j]
+            a0, b0, c0, d0 = a[j], b[j], c[j], d[j]
             for k in range(inner):
                 across[j, k] += (
                     a0 * inputs[i, k] + b0 * inputs[i + 1, k] + c0 * inputs[i + 2, k] + d0 * inputs[i + 3, k]
@@ -127,19 +121,12 @@ def weights_gradient_narrow_outer(inputs: Any, dvalues: Any, dweights: Any) -> N
         for j in range(columns):
             for k in range(inner):
                 across[j, k] += inputs[i, k] * dvalues[i, j]
-    for k in range(inner):
-        for j in range(columns):
-            dweights[k, j] = across[j, k]
 
 
-@loop
-def inputs_gradient_narrow(dvalues: Any, weights: Any, dinputs: Any) -> None:
+@loop(rows="dvalues dinputs", writes="dinputs")
+def inputs_gradient_narrow(dvalues: Any, across: Any, dinputs: Any) -> None:
     """dinputs = dvalues · weightsᵀ where dvalues has few columns: three of them at a time"""
-    (rows, columns), inner = dvalues.shape, weights.shape[0]
-    across = np.empty((columns, inner), weights.dtype)
-    for k in range(inner):
-        for j in range(columns):
-            across[j, k] = weights[k, j]
+    (rows, columns), inner = dvalues.shape, across.shape[1]
     for i in range(rows):
         if columns >= 3:
             a, b, c = dvalues[i, 0], dvalues[i, 1], dvalues[i, 2]
@@ -155,16 +142,17 @@ def inputs_gradient_narrow(dvalues: Any, weights: Any, dinputs: Any) -> None:
                 dinputs[i, k] += a * across[j, k]
 
 
-def _narrow(inputs: Any, weights: Any) -> bool:
-    return inputs.shape[1] <= INNER or weights.shape[1] <= OUTER
-
-
 def _dense(inputs: Any, weights: Any, biases: Any, floor: float, output: Any) -> list[Step]:
+    rows = len(inputs)
     if inputs.shape[1] <= INNER:
-        return [(dense_narrow_inner, (inputs, weights, biases, floor, output))]
+        return [Step(dense_narrow_inner, (inputs, weights, biases, floor, output), rows)]
     if weights.shape[1] <= OUTER:
-        return [(dense_narrow_outer, (inputs, weights, biases, floor, output))]
-    return [(np.matmul, (inputs, weights, output)), (add_biases, (biases, floor, output))]
+        across = np.empty(weights.shape[::-1], weights.dtype)
+        return [
+            Step(transpose_loop, (weights, across)),
+            Step(dense_narrow_outer, (inputs, across, biases, floor, output), rows),
+        ]
+    return [Step(np.matmul, (inputs, weights, output)), Step(add_biases, (biases, floor, output), rows)]
 
 
 @fast("n k, k m, 1 m -> n m")
@@ -179,14 +167,25 @@ def dense_relu(inputs: Any, weights: Any, biases: Any, *, out: Any) -> list[Step
     return _dense(inputs, weights, biases, 0.0, out)
 
 
-@fast("n k, n m -> k m", when=lambda inputs, dvalues, out: _narrow(inputs, dvalues))
+@fast("n k, n m -> k m", when=lambda inputs, dvalues, out: inputs.shape[1] <= INNER or dvalues.shape[1] <= OUTER)
 def weights_gradient(inputs: Any, dvalues: Any, *, out: Any) -> list[Step]:
     """dweights = inputsᵀ · dvalues"""
-    loop = weights_gradient_narrow_inner if inputs.shape[1] <= INNER else weights_gradient_narrow_outer
-    return [(loop, (inputs, dvalues, out))]
+    rows = len(inputs)
+    if inputs.shape[1] <= INNER:
+        return [zeroed(out), Step(weights_gradient_narrow_inner, (inputs, dvalues, out), rows)]
+    across = np.empty(out.shape[::-1], out.dtype)
+    return [
+        zeroed(across),
+        Step(weights_gradient_narrow_outer, (inputs, dvalues, across), rows),
+        Step(transpose_loop, (across, out)),
+    ]
 
 
 @fast("n m, k m -> n k", when=lambda dvalues, weights, out: dvalues.shape[1] <= OUTER)
 def inputs_gradient(dvalues: Any, weights: Any, *, out: Any) -> list[Step]:
     """dinputs = dvalues · weightsᵀ"""
-    return [(inputs_gradient_narrow, (dvalues, weights, out))]
+    across = np.empty(weights.shape[::-1], weights.dtype)
+    return [
+        Step(transpose_loop, (weights, across)),
+        Step(inputs_gradient_narrow, (dvalues, across, out), len(dvalues)),
+    ]

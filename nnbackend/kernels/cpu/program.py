@@ -15,7 +15,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -24,7 +24,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 from numba.np.arrayobj import populate_array
 
-from .compile import FLAGS, Loop
+from .compile import FLAGS, Loop, Step
 
 LOOPS: dict[str, Loop] = {}  # by name: an entry point knows its loop by its type, which holds the name
 
@@ -162,32 +162,55 @@ def _kind(argument: Any) -> Any:
     return types.float64 if isinstance(argument, float) else types.int64
 
 
-def _block(arguments: Sequence[Any]) -> np.ndarray:
-    words: list[int] = []
-    for argument in arguments:
-        if isinstance(argument, np.ndarray):
-            words += [argument.ctypes.data, *argument.shape]
-        elif isinstance(argument, float):
-            words.append(int(np.float64(argument).view(np.int64)))
+class Section(NamedTuple):
+    """Steps that are run block by block of their rows: all of them on the first block, then all on the next."""
+
+    steps: Sequence[Step]
+    blocks: int
+
+
+def _words(step: Step, edges: np.ndarray) -> np.ndarray:
+    """The blocks of a step's arguments, one row of words for each block of its rows; `edges` is where blocks begin."""
+    columns: list[Any] = []
+    for position, argument in enumerate(step.arguments):
+        if not isinstance(argument, np.ndarray):
+            word = int(np.float64(argument).view(np.int64)) if isinstance(argument, float) else int(argument)
+            columns.append(word)
+        elif step.rows and position in step.function.rows:  # type: ignore[attr-defined]
+            each = len(argument) // step.rows
+            columns.append(argument.ctypes.data + edges[:-1] * (each * argument.strides[0]))
+            columns += [np.diff(edges) * each, *argument.shape[1:]]
         else:
-            words.append(int(argument))
-    return np.array(words, np.int64)
+            columns += [argument.ctypes.data, *argument.shape]
+    words = np.empty((len(edges) - 1, len(columns)), np.int64)
+    for position, column in enumerate(columns):
+        words[:, position] = column
+    return words
 
 
 class Program:
-    """Loops with their arguments, in order: calling it runs them all. It keeps the arrays alive.
+    """Sections of loops, in order: calling it runs them all. It keeps their arrays alive.
 
     The arrays must be C-contiguous and stay where they are; what they hold may change between calls.
     """
 
-    def __init__(self, calls: Sequence[tuple[Any, Sequence[Any]]]) -> None:
-        self.calls = [(loop, tuple(arguments)) for loop, arguments in calls]
-        self._blocks = [_block(arguments) for _, arguments in self.calls]
-        entries = [_entry_point(loop, arguments) for loop, arguments in self.calls]
-        addresses = [block.ctypes.data for block in self._blocks]
-        self._code = np.array(list(zip(entries, addresses, strict=True)), np.int64)
+    def __init__(self, sections: Sequence[Section]) -> None:
+        self.sections = list(sections)
+        self._blocks: list[np.ndarray] = []
+        self._code = np.concatenate([self._section_code(section) for section in self.sections])
         run, self._compiled = _runner()
-        self._run = functools.partial(run, len(self.calls), self._code.ctypes.data)
+        self._run = functools.partial(run, len(self._code), self._code.ctypes.data)
+
+    def _section_code(self, section: Section) -> np.ndarray:
+        """Pairs of an entry point and its block, as the section is run."""
+        code = np.empty((section.blocks, len(section.steps), 2), np.int64)
+        for position, step in enumerate(section.steps):
+            edges = np.arange(section.blocks + 1) * step.rows // section.blocks
+            words = _words(step, edges)
+            self._blocks.append(words)
+            code[:, position, 0] = _entry_point(step.function, step.arguments)  # type: ignore[arg-type]
+            code[:, position, 1] = words.ctypes.data + np.arange(section.blocks) * words.strides[0]
+        return code.reshape(-1, 2)
 
     def __call__(self) -> None:
         self._run()
