@@ -111,7 +111,15 @@ ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.MatMult, ast.Flo
 COUNTING = {"range(1, epochs + 1)", "self.iterations += 1", "slice(start, start + size)"}
 
 # What the package may call of NumPy: the book's sources of randomness, the product, and questions about dtypes.
-NUMPY_CALLS = {"np.random.randn", "np.random.binomial", "np.dot", "np.result_type", "np.dtype", "numpy.random.shuffle"}
+NUMPY_CALLS = {
+    "numpy.array",
+    "np.random.randn",
+    "np.random.binomial",
+    "np.dot",
+    "np.result_type",
+    "np.dtype",
+    "numpy.random.shuffle",
+}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "nnbackend" / "book").glob("*.py")), ids=lambda path: path.stem)
@@ -630,6 +638,9 @@ def test_device_numpy_keeps_what_is_of_the_host(device) -> None:
         assert str(device_np.array([1.23456])) == "[1.23]"
     losses = [device_np.mean(device_np.array([1.0])), 3.0]
     assert f"{device_np.mean(losses):.1f}" == "2.0"
+    labels = device_np.array(["3", "1"])  # as chapter 19 reads them, from the names of folders
+    assert labels.astype("uint8").tolist() == [3, 1]
+    assert "'3'" in repr(labels)
     with pytest.raises(AttributeError, match="no_such_name"):
         device_np.no_such_name  # noqa: B018
 
@@ -658,6 +669,13 @@ def test_what_is_handed_out_on_a_device_lives_there(device) -> None:
     dense.forward(book.np.ones((4, 2)))
     dense.backward(book.np.ones((4, 3)))
     assert all(xp.is_array(getattr(dense, name)) and getattr(dense, name).dtype == xp.dtype for name in NAMES)
+
+
+def test_a_layer_belongs_to_the_backend_that_it_was_built_on() -> None:
+    with nn.use_backend("strict") as xp:
+        activation, inputs = book.Activation_ReLU(), book.np.array([[-1.0, 1.0]])
+    activation.forward(inputs)
+    assert xp.is_array(activation.output)
 
 
 def test_a_step_on_a_device_needs_no_transfer(device) -> None:

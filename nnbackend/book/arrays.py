@@ -11,8 +11,7 @@ that its numbers come out.
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -62,8 +61,8 @@ class Place:
     def check(self, value: Any, who: str) -> Any:
         """An array that a script gave to `who`, as it is; lists become arrays.
 
-        An array that lives elsewhere is refused with `DataError`: a script that mixes NumPy and device arrays would copy at
-        every step, and nobody would see why it is slow.
+        On a device an array that lives elsewhere is refused with `DataError`: a script that mixes NumPy and device arrays
+        would copy at every step, and nobody would see why it is slow.
         """
         if self.on_cpu:
             plain = type(value) is np.ndarray and value.dtype.kind in "fiub"
@@ -123,13 +122,16 @@ class Place:
 class OnPlace:
     """What every class of the book package is: an object that knows where its arrays live.
 
-    That is settled at the first use, so a script's own subclass need not call a constructor that the book does not have.
+    That is settled when it is built, and not in `__init__`: a script's own subclass need not call a constructor that the
+    book's classes do not have.
     """
 
-    @cached_property
-    def place(self) -> Place:
-        """Where its arrays live."""
-        return current_place()
+    place: Place
+
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
+        instance = super().__new__(cls)
+        instance.place = current_place()
+        return instance
 
 
 _backends: dict[str, BookBackend] = {}

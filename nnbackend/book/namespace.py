@@ -73,6 +73,8 @@ class DeviceNumPy:
 
     def _array(self, data: Any, dtype: Any = None) -> Any:
         """A new device array from data on the host or on the device."""
+        if isinstance(data, list) and data and isinstance(data[0], str):
+            return DeviceText(self._place, data)
         array = self._place.bring(data, dtype)
         return (array if dtype is None else array.astype(dtype)).copy()
 
@@ -93,6 +95,21 @@ class DeviceNumPy:
 
     def _bring(self, argument: Any) -> Any:
         return self._place.bring(argument) if isinstance(argument, (list, tuple, numpy.ndarray)) else argument
+
+
+class DeviceText:
+    """What `np.array` makes of a list of strings: chapter 19's labels, which no device holds before they are numbers."""
+
+    def __init__(self, place: Place, words: list[str]) -> None:
+        self._place = place
+        self._words = numpy.array(words)
+
+    def astype(self, dtype: Any) -> Any:
+        """The numbers that the strings spell, on the device."""
+        return self._place.bring(self._words.astype(dtype))
+
+    def __repr__(self) -> str:
+        return repr(self._words)
 
 
 class DeviceRandom:

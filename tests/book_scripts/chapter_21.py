@@ -10,7 +10,7 @@ nnfs.init()
 
 def create_data(samples):
     """Pictures of 8 by 8 pixels in three classes, in place of Fashion-MNIST's files."""
-    y = np.array([number % 3 for number in range(samples)]).astype("uint8")
+    y = np.array([str(number % 3) for number in range(samples)]).astype("uint8")  # names of folders
     X = np.zeros((samples, 8, 8))
     for number in range(samples):
         X[number] = 60 * np.random.rand(8, 8)
