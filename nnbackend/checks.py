@@ -7,45 +7,63 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ArgumentError
+from .errors import ArgumentError, shown
 from .rng import check_seed
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+def _number(value: Any) -> float:
+    """The value as a float; NaN, which every check refuses, for what is no number or too large for one."""
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
 
 
 def positive(name: str, value: Any) -> float:
     """A finite number above zero."""
-    if not _is_number(value) or not math.isfinite(value) or value <= 0:
-        raise ArgumentError(f"{name} {value!r}: expected a finite number above 0")
-    return float(value)
+    number = _number(value)
+    if not (math.isfinite(number) and number > 0):
+        raise ArgumentError(f"{name} {shown(value)}: expected a finite number above 0")
+    return number
 
 
 def not_negative(name: str, value: Any) -> float:
     """A finite number of at least zero."""
-    if not _is_number(value) or not math.isfinite(value) or value < 0:
-        raise ArgumentError(f"{name} {value!r}: expected a finite number of at least 0")
-    return float(value)
+    number = _number(value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ArgumentError(f"{name} {shown(value)}: expected a finite number of at least 0")
+    return number
 
 
 def fraction(name: str, value: Any) -> float:
     """A number from 0 up to, but not including, 1."""
-    if not _is_number(value) or not 0 <= value < 1:
-        raise ArgumentError(f"{name} {value!r}: expected a number from 0 up to, but not including, 1")
-    return float(value)
+    number = _number(value)
+    if not 0 <= number < 1:
+        raise ArgumentError(f"{name} {shown(value)}: expected a number from 0 up to, but not including, 1")
+    return number
 
 
 def count(name: str, value: Any, *, least: int = 1) -> int:
     """A whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ArgumentError(f"{name} {value!r}: expected a whole number of at least {least}")
+        raise ArgumentError(f"{name} {shown(value)}: expected a whole number of at least {least}")
     return int(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArgumentError(f"{name} {shown(value)}: expected True or False")
+    return bool(value)
 
 
 def seed(value: Any) -> int:
     """A seed, or fresh entropy for None."""
     try:
         return check_seed(value)
-    except ValueError as error:
-        raise ArgumentError(str(error)) from None
+    except ValueError:
+        raise ArgumentError(
+            f"seed {shown(value)}: expected an integer from 0 to 2**64 - 1, or None for fresh entropy"
+        ) from None

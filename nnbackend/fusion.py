@@ -52,6 +52,7 @@ class Ending:
 
     def __init__(self, layer: Layer, loss: Loss) -> None:
         self.layer, self.loss = layer, loss
+        loss.leave_out("")
 
     def forward(self, inputs: Any, targets: Any, *, training: bool, out: Any) -> Any:
         """The data loss into `out`; returns the predictions."""
@@ -70,6 +71,7 @@ class JoinedEnding(Ending):
 
     def __init__(self, layer: Layer, loss: Loss, joined: Loss) -> None:
         super().__init__(layer, loss)
+        loss.leave_out(f"{type(loss).__name__} is joined with the {type(layer).__name__} before it")
         self.joined = joined
         joined.place(layer.xp)
 

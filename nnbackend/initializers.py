@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 import numpy as np
 
-from .errors import ArgumentError
+from .checks import not_negative
 
 
 class Initializer(Protocol):
@@ -41,9 +40,7 @@ class Normal:
     """
 
     def __init__(self, scale: float = 0.01) -> None:
-        if not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale >= 0):
-            raise ArgumentError(f"Normal scale {scale!r}: expected a finite number of at least 0")
-        self.scale = float(scale)
+        self.scale = not_negative("Normal scale", scale)
 
     def draw(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Independent draws in float64."""

@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from .backend.base import describe
-from .errors import DataError
-from .metrics import Accuracy, BinaryAccuracy, CategoricalAccuracy, RegressionAccuracy
+from .errors import DataError, StateError
+from .metrics import Accuracy, BinaryAccuracy, CategoricalAccuracy, RegressionAccuracy, check_pair
 from .workspace import OnBackend
 
 
 class Loss(OnBackend):
-    """The base. A subclass defines `sample_losses`, `gradient` and `check_targets`; `only_ops` as for layers."""
+    """The base. A subclass defines `sample_losses`, `gradient` and `check_targets`; `only_ops` as for layers.
+
+    `dinputs` is what the latest `backward` gave. A joined loss keeps the probabilities in `output`.
+    """
 
     #: The accuracy that a model with this loss measures unless it is told another.
     accuracy: type[Accuracy] = CategoricalAccuracy
@@ -60,21 +62,29 @@ class Loss(OnBackend):
 
     def _checked(self, predictions: Any, targets: Any) -> Any:
         """The targets on the device, looked at once for each new array: labels out of range wrap silently on a GPU."""
-        for name, array in (("predictions", predictions), ("targets", targets)):
-            if not self.xp.is_array(array):
-                raise DataError(
-                    f"{type(self).__name__}: {name} is {describe(array)}, not an array of backend {self.xp.name!r}: "
-                    "did you call xp.asarray on your data?"
-                )
-        if getattr(self, "_seen", None) is not targets:
-            if len(predictions) != len(targets):
-                raise DataError(f"{len(predictions)} predictions but {len(targets)} targets: expected as many")
+        seen = vars(self).get("_seen")
+        if seen is None or seen[0] is not targets or seen[1] != getattr(predictions, "shape", None):
+            check_pair(type(self).__name__, self.xp, predictions, targets)
             checked = self.check_targets(self.xp.to_host(targets), predictions.shape[1])
             dtype = self.xp.index_dtype if checked.dtype.kind == "i" else self.xp.dtype
             same = checked.shape == targets.shape and targets.dtype == dtype
             self._targets = targets if same else self.xp.asarray(checked, dtype=dtype)
-            self._seen = targets
+            self._seen = targets, predictions.shape
         return self._targets
+
+    def leave_out(self, reason: str) -> None:
+        """Note that a join with its activation computes the gradient, and why `dinputs` is not there."""
+        self._left_out = reason
+        vars(self).pop("dinputs", None)
+
+    def __getattr__(self, name: str) -> Any:
+        """Reached only for what was never set: say which call sets it, or why it is left out."""
+        kind = type(self).__name__
+        if name != "dinputs":
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+        if reason := vars(self).get("_left_out"):
+            raise StateError(f"{kind}.dinputs is not kept: {reason}; build the model with Model(..., fused=False)")
+        raise StateError(f"{kind}.dinputs is not there yet: call backward() first")
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()

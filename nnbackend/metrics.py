@@ -13,6 +13,23 @@ from .errors import DataError, StateError
 from .workspace import OnBackend
 
 
+def check_pair(caller: str, xp: Backend, predictions: Any, targets: Any) -> None:
+    """Raise `DataError` unless these are predictions (samples, outputs) of a backend, and as many targets."""
+    for name, array in (("predictions", predictions), ("targets", targets)):
+        if not xp.is_array(array):
+            raise DataError(
+                f"{caller}: {name} is {describe(array)}, not an array of backend {xp.name!r}: "
+                "did you call xp.asarray on your data?"
+            )
+    if predictions.ndim != 2 or not predictions.size:
+        raise DataError(f"{caller}: predictions has shape {predictions.shape}: expected (samples, outputs)")
+    if predictions.dtype != xp.dtype:
+        raise DataError(f"{caller}: predictions has dtype {predictions.dtype}: expected {xp.dtype}")
+    if targets.ndim == 0 or len(predictions) != len(targets):
+        found = "no axis" if targets.ndim == 0 else f"{len(targets)} entries"
+        raise DataError(f"{caller}: {len(predictions)} predictions but targets have {found}: expected as many")
+
+
 class Accuracy(OnBackend):
     """The base. A subclass defines `measure`; `only_ops = True` in its body as for layers."""
 
@@ -25,15 +42,12 @@ class Accuracy(OnBackend):
 
     def calculate(self, predictions: Any, targets: Any) -> Any:
         """The share of correct predictions, a device scalar that is valid until the next call."""
-        for name, array in (("predictions", predictions), ("targets", targets)):
-            if not self.xp.is_array(array):
-                raise DataError(
-                    f"{type(self).__name__}.calculate: {name} is {describe(array)}, not an array of backend "
-                    f"{self.xp.name!r}: did you call xp.asarray on your data?"
-                )
-        if len(predictions) != len(targets):
-            raise DataError(f"{len(predictions)} predictions but {len(targets)} targets: expected as many")
-        return self.measure(predictions, targets, out=self.buffer("accuracy", ()))
+        check_pair(f"{type(self).__name__}.calculate", self.xp, predictions, targets)
+        return self.measure(predictions, self.arranged(predictions, targets), out=self.buffer("accuracy", ()))
+
+    def arranged(self, predictions: Any, targets: Any) -> Any:
+        """The targets in the shape that `measure` takes, or `DataError`."""
+        return targets
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -51,6 +65,15 @@ class CategoricalAccuracy(Accuracy):
 
     only_ops = True
 
+    def arranged(self, predictions: Any, targets: Any) -> Any:
+        """Class indices (n,), from (n, 1) too, or one-hot rows."""
+        if targets.shape not in (predictions.shape, (len(predictions),), (len(predictions), 1)):
+            raise DataError(
+                f"targets have shape {targets.shape}: expected class indices ({len(predictions)},) or one-hot rows "
+                f"{predictions.shape}"
+            )
+        return targets if targets.shape == predictions.shape else targets.reshape(-1)
+
     def measure(self, predictions: Any, targets: Any, *, out: Any) -> Any:
         """out = mean(argmax(predictions) == targets)"""
         ops = self.xp.ops
@@ -60,7 +83,19 @@ class CategoricalAccuracy(Accuracy):
         return ops.categorical_accuracy(predictions, targets, out=out)
 
 
-class BinaryAccuracy(Accuracy):
+class _ByOutput(Accuracy):
+    """One target for each output."""
+
+    def arranged(self, predictions: Any, targets: Any) -> Any:
+        """Targets like predictions; for one output, (n,) will do."""
+        if targets.ndim == 1 and predictions.shape[1] == 1:
+            return targets.reshape(-1, 1)
+        if targets.shape != predictions.shape:
+            raise DataError(f"targets have shape {targets.shape}: expected {predictions.shape}, as predictions have")
+        return targets
+
+
+class BinaryAccuracy(_ByOutput):
     """The share of outputs on the target's side of one half (book, chapter 16).
 
     >>> import nnbackend as nn
@@ -77,7 +112,7 @@ class BinaryAccuracy(Accuracy):
         return self.xp.ops.binary_accuracy(predictions, targets, out=out)
 
 
-class RegressionAccuracy(Accuracy):
+class RegressionAccuracy(_ByOutput):
     """The share of outputs closer to the target than `precision`, by default std(targets) / 250 (book, chapter 17).
 
     The default precision is settled by `init(targets)`, which `Model.train` calls.

@@ -12,9 +12,9 @@ import numpy as np
 from .backend import Backend, get_backend
 from .backend.base import on_device
 from .batches import Batches, check_batch_size, prepare_inputs
-from .checks import count
+from .checks import count, flag
 from .checks import seed as checked_seed
-from .errors import ArgumentError, DataError
+from .errors import ArgumentError, DataError, shown
 from .history import History
 from .layers import Layer
 from .losses import Loss
@@ -68,11 +68,15 @@ class Model:
         seed: int | None = None,
         fused: bool = True,
     ) -> None:
+        if isinstance(layers, Layer) or not isinstance(layers, Iterable):
+            raise ArgumentError(
+                f"layers {shown(layers)}: expected a list of layers such as [nn.Dense(2, 64), nn.ReLU()]"
+            )
         layers = list(layers)
         settled = next((layer._xp for layer in layers if isinstance(layer, Layer) and layer._xp is not None), None)
         self.xp = get_backend(settled if backend is None else backend, dtype)
         self.seed = checked_seed(seed)
-        self.fused = fused
+        self.fused = flag("fused", fused)
         self.layers: list[Layer] = []
         self.epoch = 0  # how many epochs it has been trained for; part of a checkpoint
         self.loss: Loss | None = None
@@ -94,7 +98,9 @@ class Model:
     def add(self, layer: Layer) -> None:
         """Append a layer, which moves to the model's backend. Raises `ArgumentError` if it does not fit the one before."""
         if not isinstance(layer, Layer):
-            raise ArgumentError(f"{layer!r} is not a layer: expected an object such as nn.Dense(2, 64) or nn.ReLU()")
+            raise ArgumentError(
+                f"{shown(layer)} is not a layer: expected an object such as nn.Dense(2, 64) or nn.ReLU()"
+            )
         if any(layer is known for known in self.layers):
             raise ArgumentError(f"{layer!r} is in the model already: use a new layer")
         width = self.n_outputs
@@ -123,7 +129,7 @@ class Model:
             if part is not None:
                 if not isinstance(part, kind):
                     raise ArgumentError(
-                        f"{name} {part!r}: expected an object of a {kind.__name__} class, such as {EXAMPLES[name]}"
+                        f"{name} {shown(part)}: expected an object of a {kind.__name__} class, such as {EXAMPLES[name]}"
                     )
                 setattr(self, name, part)
                 self._built = None
@@ -145,8 +151,11 @@ class Model:
 
     @property
     def n_inputs(self) -> int | None:
-        """How many features it takes, where a layer says so."""
-        return next((layer.n_inputs for layer in self.layers if layer.n_inputs is not None), None)
+        """How many features it takes, where a layer says so before one that changes their number."""
+        for layer in self.layers:
+            if layer.n_inputs is not None or layer.n_outputs is not None:
+                return layer.n_inputs
+        return None
 
     @property
     def n_outputs(self) -> int | None:
@@ -201,10 +210,15 @@ class Model:
         """
         epochs = count("epochs", epochs)
         if print_every is not None:
-            count("print_every", print_every, least=0)
+            print_every = count("print_every", print_every, least=0)
+        shuffle = flag("shuffle", shuffle)
+        if not isinstance(callbacks, (list, tuple)):
+            raise ArgumentError(f"callbacks {shown(callbacks)}: expected a list of objects derived from nn.Callback")
         for callback in callbacks:
             if not isinstance(callback, Callback):
-                raise ArgumentError(f"callback {callback!r}: expected an object of a class derived from nn.Callback")
+                raise ArgumentError(
+                    f"callback {shown(callback)}: expected an object of a class derived from nn.Callback"
+                )
         self.finalize()
         built = self.built
         built.need(loss=True, optimizer=True)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from .. import ops as reference_ops
+from ..checks import seed as checked_seed
 from ..errors import ArgumentError, DataError, did_you_mean, shown
 from ..rng import Random
 from .dispatch import KERNEL_MODES, Op, Ops, Override, Tape
@@ -198,7 +199,7 @@ class Backend:
 
     def rng(self, seed: int) -> Random:
         """Random numbers from a seed, the same on every backend (see `nnbackend.rng`)."""
-        return Random(self, seed)
+        return Random(self, checked_seed(seed))
 
     @property
     def description(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checks import count
 from ..checks import seed as checked_seed
-from ..errors import ArgumentError
+from ..errors import ArgumentError, shown
 
 
 def spiral(samples: int = 100, classes: int = 3, *, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +26,7 @@ def spiral(samples: int = 100, classes: int = 3, *, seed: int | None = None) -> 
     from nnfs.datasets import spiral_data
 
     count("samples", samples)
-    count("classes", classes)
+    _class_count(classes)
     with _global_random_state(seed):
         X, y = spiral_data(samples, classes)
     return np.asarray(X, np.float64), np.asarray(y, np.int64)
@@ -42,7 +42,7 @@ def vertical(samples: int = 100, classes: int = 3, *, seed: int | None = None) -
     from nnfs.datasets import vertical_data
 
     count("samples", samples)
-    count("classes", classes)
+    _class_count(classes)
     with _global_random_state(seed):
         X, y = vertical_data(samples, classes)
     return np.asarray(X, np.float64), np.asarray(y, np.int64)
@@ -63,6 +63,11 @@ def sine(samples: int = 1000) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(X, np.float64), np.asarray(y, np.float64)
 
 
+def _class_count(classes: int) -> None:
+    if count("classes", classes) > 256:
+        raise ArgumentError(f"classes {shown(classes)}: expected at most 256, since nnfs keeps labels in a byte")
+
+
 @contextlib.contextmanager
 def _global_random_state(seed: int | None) -> Iterator[None]:
     """NumPy's global generator seeded for a block, and as it was afterwards: nnfs draws from it."""
@@ -71,7 +76,7 @@ def _global_random_state(seed: int | None) -> Iterator[None]:
         value %= 2**32
     if value >= 2**32:
         raise ArgumentError(
-            f"seed {seed!r}: data sets are drawn by NumPy's global generator, which takes 0 to 2**32 - 1"
+            f"seed {shown(seed)}: data sets are drawn by NumPy's global generator, which takes 0 to 2**32 - 1"
         )
     state = np.random.get_state()  # noqa: NPY002 - nnfs draws from it
     np.random.seed(value)  # noqa: NPY002
