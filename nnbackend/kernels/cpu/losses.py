@@ -94,10 +94,13 @@ def softmax_crossentropy_backward_loop(probabilities: Any, targets: Any, share: 
     """dinputs = (probabilities - one_hot(targets)) · share"""
     kind = probabilities.dtype.type
     rows, classes = probabilities.shape
-    share = kind(share)
+    share, values, results = kind(share), probabilities.reshape(-1), dinputs.reshape(-1)
+    for i in range(values.size):
+        results[i] = values[i] * share
     for i in range(rows):
-        for j in range(classes):
-            dinputs[i, j] = (probabilities[i, j] - kind(j == targets[i])) * share
+        target = targets[i]
+        if 0 <= target < classes:
+            dinputs[i, target] = (probabilities[i, target] - kind(1)) * share
 
 
 @loop(rows="predictions targets sample_losses", writes="sample_losses")
@@ -215,8 +218,8 @@ def categorical_accuracy_loop(predictions: Any, targets: Any, out: Any) -> None:
         best, largest = 0, predictions[i, 0]
         for j in range(1, classes):
             value = predictions[i, j]
-            if not value <= largest and largest == largest:
-                best, largest = j, value
+            more = value > largest or (value != value and largest == largest)
+            best, largest = (j if more else best), (value if more else largest)
         hits += best == targets[i]
     out[0] = hits / rows
 

@@ -22,16 +22,22 @@ INNER, OUTER = 8, 6
 
 @loop(rows="inputs output", writes="output")
 def dense_narrow_inner(inputs: Any, weights: Any, biases: Any, floor: Any, output: Any) -> None:
-    """output = max(floor, inputs · weights + biases) where inputs has few columns"""
+    """output = max(floor, inputs · weights + biases) where inputs has few columns; for two of them, four rows at a time"""
     (rows, inner), columns = inputs.shape, output.shape[1]
     least = inputs.dtype.type(floor)
-    for i in range(rows):
-        if inner == 2:
-            a, b = inputs[i, 0], inputs[i, 1]
-            for j in range(columns):
-                value = a * weights[0, j] + b * weights[1, j] + biases[0, j]
-                output[i, j] = least if value <= least else value
-            continue
+    fours = rows - rows % 4 if inner == 2 else 0
+    for i in range(0, fours, 4):
+        a0, b0, c0, d0 = inputs[i, 0], inputs[i + 1, 0], inputs[i + 2, 0], inputs[i + 3, 0]
+        a1, b1, c1, d1 = inputs[i, 1], inputs[i + 1, 1], inputs[i + 2, 1], inputs[i + 3, 1]
+        for j in range(columns):
+            w0, w1, bias = weights[0, j], weights[1, j], biases[0, j]
+            a, b = a0 * w0 + a1 * w1 + bias, b0 * w0 + b1 * w1 + bias
+            c, d = c0 * w0 + c1 * w1 + bias, d0 * w0 + d1 * w1 + bias
+            output[i, j] = least if a <= least else a
+            output[i + 1, j] = least if b <= least else b
+            output[i + 2, j] = least if c <= least else c
+            output[i + 3, j] = least if d <= least else d
+    for i in range(fours, rows):
         for j in range(columns):
             output[i, j] = biases[0, j]
         for k in range(inner):
@@ -45,26 +51,36 @@ def dense_narrow_inner(inputs: Any, weights: Any, biases: Any, floor: Any, outpu
 
 @loop(rows="inputs output", writes="output")
 def dense_narrow_outer(inputs: Any, across: Any, biases: Any, floor: Any, output: Any) -> None:
-    """output = max(floor, inputs · weights + biases) where weights has few columns: three of them at a time"""
+    """output = max(floor, inputs · weights + biases) where weights has few columns: three of them and two rows at a time"""
     (rows, inner), columns = inputs.shape, output.shape[1]
     zero, least = inputs.dtype.type(0), inputs.dtype.type(floor)
-    for i in range(rows):
+    for i in range(0, rows, 2):
+        upper, lower = inputs[i], inputs[min(i + 1, rows - 1)]  # the last of an odd number of rows twice
+        above, below = output[i], output[min(i + 1, rows - 1)]
         for j in range(0, columns - columns % 3, 3):
-            a = b = c = zero
+            a = b = c = d = e = f = zero
             for k in range(inner):
-                value = inputs[i, k]
-                a += value * across[j, k]
-                b += value * across[j + 1, k]
-                c += value * across[j + 2, k]
-            output[i, j], output[i, j + 1], output[i, j + 2] = a, b, c
+                u, v, x, y, z = upper[k], lower[k], across[j, k], across[j + 1, k], across[j + 2, k]
+                a += u * x
+                b += u * y
+                c += u * z
+                d += v * x
+                e += v * y
+                f += v * z
+            above[j], above[j + 1], above[j + 2] = a, b, c
+            below[j], below[j + 1], below[j + 2] = d, e, f
         for j in range(columns - columns % 3, columns):
-            a = zero
+            a = b = zero
             for k in range(inner):
-                a += inputs[i, k] * across[j, k]
-            output[i, j] = a
+                a += upper[k] * across[j, k]
+                b += lower[k] * across[j, k]
+            above[j], below[j] = a, b
         for j in range(columns):
-            value = output[i, j] + biases[0, j]
-            output[i, j] = least if value <= least else value
+            a, bias = above[j] + biases[0, j], biases[0, j]
+            above[j] = least if a <= least else a
+            if i + 1 < rows:
+                b = below[j] + bias
+                below[j] = least if b <= least else b
 
 
 @loop(rows="output", writes="output")
@@ -80,14 +96,22 @@ def add_biases(biases: Any, floor: Any, output: Any) -> None:
 
 @loop(rows="inputs dvalues", adds="dweights")
 def weights_gradient_narrow_inner(inputs: Any, dvalues: Any, dweights: Any) -> None:
-    """dweights += inputsᵀ · dvalues where inputs has few columns, four rows at a time"""
+    """dweights += inputsᵀ · dvalues where inputs has few columns: two of them and four rows at a time"""
     (rows, inner), columns = inputs.shape, dvalues.shape[1]
     for i in range(0, rows - rows % 4, 4):
-        for k in range(inner):
-            a, b, c, d = inputs[i, k], inputs[i + 1, k], inputs[i + 2, k], inputs[i + 3, k]
+        a, b, c, d = inputs[i], inputs[i + 1], inputs[i + 2], inputs[i + 3]
+        for k in range(0, inner - inner % 2, 2):
+            a0, b0, c0, d0 = a[k], b[k], c[k], d[k]
+            a1, b1, c1, d1 = a[k + 1], b[k + 1], c[k + 1], d[k + 1]
+            for j in range(columns):
+                x, y, z, w = dvalues[i, j], dvalues[i + 1, j], dvalues[i + 2, j], dvalues[i + 3, j]
+                dweights[k, j] += a0 * x + b0 * y + c0 * z + d0 * w
+                dweights[k + 1, j] += a1 * x + b1 * y + c1 * z + d1 * w
+        for k in range(inner - inner % 2, inner):
+            a0, b0, c0, d0 = a[k], b[k], c[k], d[k]
             for j in range(columns):
                 dweights[k, j] += (
-                    a * dvalues[i, j] + b * dvalues[i + 1, j] + c * dvalues[i + 2, j] + d * dvalues[i + 3, j]
+                    a0 * dvalues[i, j] + b0 * dvalues[i + 1, j] + c0 * dvalues[i + 2, j] + d0 * dvalues[i + 3, j]
                 )
     for i in range(rows - rows % 4, rows):
         for k in range(inner):
@@ -125,21 +149,23 @@ def weights_gradient_narrow_outer(inputs: Any, dvalues: Any, across: Any) -> Non
 
 @loop(rows="dvalues dinputs", writes="dinputs")
 def inputs_gradient_narrow(dvalues: Any, across: Any, dinputs: Any) -> None:
-    """dinputs = dvalues · weightsᵀ where dvalues has few columns: three of them at a time"""
+    """dinputs = dvalues · weightsᵀ where dvalues has few columns: three of them and two rows at a time"""
     (rows, columns), inner = dvalues.shape, across.shape[1]
+    pairs, threes = rows - rows % 2, columns - columns % 3
+    for i in range(0, pairs, 2):
+        for j in range(0, threes, 3):
+            a, b, c = dvalues[i, j], dvalues[i, j + 1], dvalues[i, j + 2]
+            d, e, f = dvalues[i + 1, j], dvalues[i + 1, j + 1], dvalues[i + 1, j + 2]
+            for k in range(inner):
+                x, y, z = across[j, k], across[j + 1, k], across[j + 2, k]
+                above, below = a * x + b * y + c * z, d * x + e * y + f * z
+                dinputs[i, k] = above if j == 0 else dinputs[i, k] + above
+                dinputs[i + 1, k] = below if j == 0 else dinputs[i + 1, k] + below
     for i in range(rows):
-        if columns >= 3:
-            a, b, c = dvalues[i, 0], dvalues[i, 1], dvalues[i, 2]
-            for k in range(inner):
-                dinputs[i, k] = a * across[0, k] + b * across[1, k] + c * across[2, k]
-        else:
-            a = dvalues[i, 0]
-            for k in range(inner):
-                dinputs[i, k] = a * across[0, k]
-        for j in range(3 if columns >= 3 else 1, columns):
+        for j in range(threes if i < pairs else 0, columns):
             a = dvalues[i, j]
             for k in range(inner):
-                dinputs[i, k] += a * across[j, k]
+                dinputs[i, k] = a * across[j, k] if j == 0 else dinputs[i, k] + a * across[j, k]
 
 
 def _dense(inputs: Any, weights: Any, biases: Any, floor: float, output: Any) -> list[Step]:
