@@ -113,23 +113,23 @@ SLIPS = [
 ]
 
 
-def copy_project(folder: Path) -> None:
+def copy_project(root: Path, folder: Path) -> None:
     """The package and its tests; compiled kernels stay behind."""
     for name in COPIED:
-        source = ROOT / name
+        source = root / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc"))
         else:
             shutil.copy(source, folder / name)
 
 
-def run_tests(mutant: Mutant | None, tests: list[str]) -> int:
+def run_tests(root: Path, mutant: Mutant | None, tests: list[str]) -> int:
     """pytest's exit status on a copy with that mutant: 0 all passed, 1 some failed, others are no answer."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         folder = Path(name)
-        copy_project(folder)
+        copy_project(root, folder)
         if mutant is not None:
-            (folder / OPS).write_text(mutant.apply((ROOT / OPS).read_text()))
+            (folder / OPS).write_text(mutant.apply((folder / OPS).read_text()))
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--backends", "cpu-reference"]
         environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
         try:
@@ -151,12 +151,15 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="how many at once")
     arguments = parser.parse_args()
     mutants = [m for m in SIGNS + ([] if arguments.signs else SLIPS) if not arguments.ops or m.op in arguments.ops]
-    if run_tests(None, arguments.tests) != 0:
-        print("the tests do not pass as things are: nothing can be said about mutants")
-        return 2
-    print(f"without a mutant the tests pass; {len(mutants)} mutants")
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        statuses = list(pool.map(lambda mutant: run_tests(mutant, arguments.tests), mutants))
+    with tempfile.TemporaryDirectory(prefix="mutation-") as name:
+        root = Path(name)
+        copy_project(ROOT, root)  # so that all mutants are of the same program, whatever is edited meanwhile
+        if run_tests(root, None, arguments.tests) != 0:
+            print("the tests do not pass as things are: nothing can be said about mutants")
+            return 2
+        print(f"without a mutant the tests pass; {len(mutants)} mutants")
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            statuses = list(pool.map(lambda mutant: run_tests(root, mutant, arguments.tests), mutants))
     for mutant, status in zip(mutants, statuses, strict=True):
         print(f"{'noticed ' if status == 1 else 'SURVIVED'}  {mutant.name}")
     unnoticed = sum(status != 1 for status in statuses)
