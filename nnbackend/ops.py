@@ -330,20 +330,27 @@ def bias_corrections(xp: Any, iterations: Any, *, beta_1: float, beta_2: float, 
 
 
 def adam_unfolded(
-    xp: Any, grads: Any, learning_rate: Any, corrections: Any, *, beta_1: float, beta_2: float, epsilon: float, state: Any
+    xp: Any,
+    grads: Any,
+    learning_rate: Any,
+    corrections: Any,
+    *,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    state: Any,
 ) -> Any:
     """m and v as for `adam`;  m̂ = m / (1 - β₁ᵗ);  v̂ = v / (1 - β₂ᵗ);  w -= learning_rate · m̂ / (√v̂ + ε)
 
-    The same step as `adam`, rounded in the order of the book's code. Training is chaotic: in float32 two orders part within
-    fifty epochs, so `nnbackend.book`, which prints what the book's classes print, takes this one.
+    The same step as `adam`, rounded in the order of the book's code, and numbers below the normal ones are kept. Training is
+    chaotic: in float32 two orders part within fifty epochs, so `nnbackend.book`, which prints what the book's classes
+    print, takes this one.
     """
     values, momentums, cache = state
     momentums *= beta_1
     momentums += (1 - beta_1) * grads
     cache *= beta_2
     cache += (1 - beta_2) * xp.square(grads)
-    _flush_denormals(xp, momentums)
-    _flush_denormals(xp, cache)
     values -= learning_rate * (momentums / corrections[0]) / (xp.sqrt(cache / corrections[1]) + epsilon)
     return state
 

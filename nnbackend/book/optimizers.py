@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from ..backend import Backend, get_backend
 from .arrays import OnPlace
 
@@ -189,7 +191,9 @@ class Optimizer_Adam(_Optimizer):
         self.beta_2 = beta_2
 
     def _step(self, xp: Backend, gradient: Any, state: tuple[Any, ...]) -> None:
-        betas = {"beta_1": self.beta_1, "beta_2": self.beta_2}
-        iterations = xp.full(1, self.iterations, dtype="float64")
-        corrections = xp.ops.bias_corrections(iterations, **betas, out=(xp.empty(1), xp.empty(1)))
+        host, betas = _host(), {"beta_1": self.beta_1, "beta_2": self.beta_2}
+        # a number and not an array of one: NumPy takes powers of the two in different ways, and the book takes those of numbers
+        iterations = np.float64(self.iterations)
+        corrections = host.ops.bias_corrections(iterations, **betas, out=(host.empty(()), host.empty(())))
+        corrections = tuple(xp.full(1, correction.item()) for correction in corrections)
         xp.ops.adam_unfolded(gradient, self._rate(xp), corrections, **betas, epsilon=self.epsilon, state=state)
