@@ -112,13 +112,8 @@ COUNTING = {"range(1, epochs + 1)", "self.iterations += 1", "slice(start, start 
 
 # What the package may call of NumPy: the book's sources of randomness, the product, and questions about dtypes.
 NUMPY_CALLS = {
-    "numpy.array",
-    "np.random.randn",
-    "np.random.binomial",
-    "np.dot",
-    "np.result_type",
-    "np.dtype",
-    "numpy.random.shuffle",
+    *("np.random.randn", "np.random.binomial", "numpy.random.shuffle"),
+    *("np.dot", "np.dtype", "np.result_type", "np.float64", "numpy.array"),
 }
 
 
