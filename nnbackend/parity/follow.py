@@ -175,19 +175,19 @@ class Pair:
             yield from self._compare_kept(step, "forward", name, "output", scales[name])
         n = len(judge.batch.targets)
         expected, found = judge.measured(), side.measured()
-        floors = {"data_loss": LOSS_FLOOR_IN_EPS * eps(self.dtype) + self._clipping(), "regularization_loss": 0.0}
+        floors = {"data_loss": LOSS_FLOOR_IN_EPS * eps(self.dtype) + self._complements(), "regularization_loss": 0.0}
         for (name, floor), judged, value in zip(floors.items(), expected, found, strict=False):
             allowed = tolerance("loss", self.dtype, n) * abs(judged) + floor
             yield Measurement(step, "forward", "", name, *self._measure(value, judged, allowed, 1.0))
         yield Measurement(step, "forward", "", "accuracy", *self._compare_accuracy(found[2], n))
 
-    def _clipping(self) -> float:
-        """What clipping does to a binary cross-entropy: in float32, 1 - (1 - 1e-7) is 1.2e-7, and a logarithm is taken."""
+    def _complements(self) -> float:
+        """What is lost in a binary cross-entropy: it takes log(1 - p), and 1 - p is known to eps, whatever is left of it."""
         if type(self.judge.model.loss) is not BinaryCrossentropy:
             return 0.0
-        complement = float(1 - self.dtype.type(1 - CLIP))
-        clipped = np.mean(self.side.predictions() >= 1 - 2 * CLIP)
-        return float(clipped) * abs(math.log(complement / CLIP))
+        left = np.maximum(1 - self.side.predictions(), CLIP)
+        needed = self.judge.xp.to_host(self.judge.batch.targets) == 0
+        return float(np.mean(needed * eps(self.dtype) / left))
 
     def _compare_accuracy(self, found: float, n: int) -> tuple[float, float, float]:
         """The side's accuracy against the judge's for the side's own predictions: ties are the same ties."""
