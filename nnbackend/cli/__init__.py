@@ -5,6 +5,7 @@
     train.py, parity.py   one command each: a dataclass whose fields are the options and whose call does the work
     tasks.py      what each data set asks of a network
     output.py     the backend that is used and why, lines, the progress bar
+    result.py, parity_reports.py   what the commands report, for people and as JSON
 
 Typer and rich are imported by `main`, not by importing this package.
 """
@@ -19,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0: done. 1: the run failed (the loss became NaN, the disk is full, a comparison found a difference). 2: something was
     asked for wrongly, or cannot be had here. 130: interrupted. 141: nobody reads the output any more.
+    143: ended by SIGTERM.
     """
     from .guard import run_guarded
 

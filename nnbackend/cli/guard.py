@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ..errors import NNBackendError, NonFiniteLossError
 
@@ -14,6 +15,7 @@ FAILED = 1
 USAGE = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 NOBODY_READS = 141  # 128 + SIGPIPE
+TERMINATED = 143  # 128 + SIGTERM
 
 
 class CommandLineError(Exception):
@@ -21,7 +23,11 @@ class CommandLineError(Exception):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with a sentence that says what was kept."""
+    """Ctrl-C, or a request to end (SIGTERM, as of `docker stop`), with a sentence that says what was kept."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 def run_guarded(job: Callable[[], int]) -> int:
@@ -30,8 +36,9 @@ def run_guarded(job: Callable[[], int]) -> int:
     With NNBACKEND_TRACEBACK=1 in the environment errors are raised as they are.
     """
     try:
-        status = job()
-        _flush(sys.stdout)
+        with _ending_on_request():
+            status = job()
+            _flush(sys.stdout)
     except BaseException as error:
         if os.environ.get("NNBACKEND_TRACEBACK") == "1" or isinstance(error, SystemExit):
             raise
@@ -45,10 +52,28 @@ def run_guarded(job: Callable[[], int]) -> int:
     return status
 
 
+@contextlib.contextmanager
+def _ending_on_request() -> Iterator[None]:
+    """A block in which SIGTERM does what Ctrl-C does, so that what is finished is kept."""
+
+    def end(number: int, frame: object) -> None:
+        raise Interrupted("ended on request", TERMINATED)
+
+    try:
+        before = signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not the main thread: whoever runs us there has the signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def explain(error: BaseException) -> tuple[int, str]:
     """The exit status and the sentence for an error."""
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED, str(error) or "interrupted"
+        return getattr(error, "status", INTERRUPTED), str(error) or "interrupted"
     if isinstance(error, BrokenPipeError):
         return NOBODY_READS, ""
     if isinstance(error, NonFiniteLossError):

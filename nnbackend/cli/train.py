@@ -24,7 +24,7 @@ from ..model import Model
 from ..optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
 from ..regularizers import L1, L1L2, L2, Regularizer
 from .files import check_writable
-from .guard import Interrupted
+from .guard import INTERRUPTED, Interrupted
 from .output import Clock, Header, backend_line, on_terminal, progress_bar, settle_backend, write_lines_at_once
 from .result import Result, describe
 from .tasks import TASKS, Task, load_task
@@ -167,11 +167,12 @@ class Train:
                 yield
             finally:
                 self._write_history(model)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             done, kept = len(model.history), ""
             if self.history is not None and done:
                 kept = f"; their history is in {self.history}"
-            raise Interrupted(f"interrupted after {done:,} of {self.epochs:,} epochs{kept}") from None
+            status = getattr(error, "status", INTERRUPTED)
+            raise Interrupted(f"interrupted after {done:,} of {self.epochs:,} epochs{kept}", status) from None
 
     def _write_history(self, model: Model) -> None:
         if self.history is None or not model.history:
