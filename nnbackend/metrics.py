@@ -134,7 +134,10 @@ class RegressionAccuracy(_ByOutput):
     def init(self, targets: np.ndarray) -> None:
         """precision = std(targets) / 250, unless it is set already; for equal targets the smallest number there is"""
         if self.precision is None:
-            self.precision = float(np.std(targets)) / 250 or float(np.finfo(self.xp.dtype).tiny)
+            limits = np.finfo(self.xp.dtype)
+            with np.errstate(over="ignore"):  # of targets whose squares are too large
+                deviation = float(np.std(targets))
+            self.precision = min(deviation, float(limits.max)) / 250 or float(limits.tiny)
         self._on_device = self.xp.full((), self.precision)
 
     def place(self, xp: Backend) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .backend import Backend
 from .batches import Batches, check_batch_size
-from .errors import NonFiniteLossError
+from .errors import NonFiniteLossError, StateError
 from .history import History, format_row, measured_row
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Callback:
 
     `on_epoch` is called after each epoch was started, and knows numbers of the host only; fetching anything from the
     device there would break the rule above. `on_report` gets the epochs since the last report, measured; there the device
-    may be asked. Setting `run.stop = True` ends training after the current report.
+    may be asked. Setting `run.stop = True` ends training after the current epoch, with a report.
 
     A callback that acts at certain epochs asks for reports: `report_every = 10` gives one at every tenth epoch of the model
     (and at others, which other callbacks asked for: look at `run.epoch`). `run.report_soon()` in `on_epoch` gives one
@@ -227,6 +227,7 @@ class TrainingRun:
                 while model.epoch < self.last_epoch and not self.stop:
                     self._run_chunk(self._next_report(), shuffle)
                     self._report()
+                    self._check_layers()
             except KeyboardInterrupt:
                 self._collect()  # so that the history has what was finished
                 raise
@@ -244,7 +245,7 @@ class TrainingRun:
         tickers = [callback for callback in self.callbacks if type(callback).on_epoch is not Callback.on_epoch]
         self._report_asked = False
         with model.xp.no_transfers():
-            while model.epoch < until and not self._report_asked:
+            while model.epoch < until and not (self._report_asked or self.stop):
                 self._training.run(shuffle and shuffle(len(self._training.batches.inputs), step=model.epoch))
                 if self._validation is not None:
                     self._validation.run()
@@ -266,7 +267,7 @@ class TrainingRun:
         for start in range(0, complete, self._rows_per_epoch):
             epoch = self.first_epoch + before + len(rows)
             training = table[start : start + self.steps_per_epoch]
-            self._check_finite(training, epoch)
+            self._check_finite(training, epoch, later=len(table) - start)
             row = {"epoch": epoch, **self._training.summarize(training)}
             if self._validation is not None:
                 checked = self._validation.summarize(table[start + self.steps_per_epoch : start + self._rows_per_epoch])
@@ -275,19 +276,31 @@ class TrainingRun:
             rows.append(row)
         return rows
 
-    def _check_finite(self, training: np.ndarray, epoch: int) -> None:
+    def _check_finite(self, training: np.ndarray, epoch: int, *, later: int) -> None:
+        """Raise `NonFiniteLossError` if a loss of an epoch is none; `later` records were written since it began."""
         losses = training[:, 0] + training[:, 1]
-        if np.isfinite(losses.sum()):
+        if np.isfinite(losses).all():
             return
         bad = int(np.argmin(np.isfinite(losses)))
-        step = (epoch - 1) * self.steps_per_epoch + bad + 1
+        optimizer = self.model.built.optimizer
+        epochs, begun = divmod(later, self._rows_per_epoch)
+        steps = epochs * self.steps_per_epoch + min(begun, self.steps_per_epoch)
+        step = optimizer.iterations - steps + bad + 1  # earlier training may have had batches of another size
         value = "NaN" if math.isnan(losses[bad]) else "infinite"
         raise NonFiniteLossError(
             f"the loss became {value} at step {step} (epoch {epoch}): try a smaller learning rate than "
-            f"{self.model.built.optimizer.learning_rate:g}, scale the data, and check them for very large values",
+            f"{optimizer.learning_rate:g}, scale the data, and check them for very large values",
             step=step,
             epoch=epoch,
         )
+
+    def _check_layers(self) -> None:
+        """A recorded step goes on with the arrays it was recorded with, which would be nobody's parameters any more."""
+        if not self.model.built.is_current():
+            raise StateError(
+                "layers of this model were taken into another model or ParameterBuffer while it was trained: give that one "
+                "copies, as from copy.deepcopy(model.layers)"
+            )
 
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:
