@@ -34,6 +34,11 @@ class History(Mapping[str, list[Any]]):
         for name, value in row.items():
             self._columns.setdefault(name, []).append(value)
 
+    def extend(self, columns: Mapping[str, list[Any]]) -> None:
+        """Add epochs: for each column, its new entries."""
+        for name, values in columns.items():
+            self._columns.setdefault(name, []).extend(values)
+
     def row(self, index: int) -> dict[str, Any]:
         """One epoch as a dictionary; -1 is the latest."""
         return {name: column[index] for name, column in self._columns.items()}

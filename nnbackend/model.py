@@ -256,9 +256,8 @@ class Model:
         with self.xp.quiet(), self.xp.op_scope:
             with self.xp.no_transfers():
                 evaluation.run()
-            row = evaluation.summarize(records.fetch())
-        row.pop("learning_rate")
-        return Evaluation(**row)
+            columns = evaluation.summarize(records.fetch()[np.newaxis])
+        return Evaluation(**{name: column[0] for name, column in columns.items() if name != "learning_rate"})
 
     @on_device
     def predict(self, X: Any, *, batch_size: int | None = None) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -134,15 +134,12 @@ class Pass:
             step()
             self.records.used += 1
 
-    def summarize(self, rows: np.ndarray) -> dict[str, float]:
-        """The records of one epoch in one row: means over the batches, weighted by their sizes."""
-        sizes = self.batches.sizes
-        if len(sizes) == 1:
-            data_loss, regularization_loss, accuracy, learning_rate = rows[0].tolist()
-        else:
-            data_loss, regularization_loss, accuracy, _ = np.average(rows, axis=0, weights=sizes).tolist()
-            learning_rate = float(rows[-1, 3])
-        return measured_row(data_loss, regularization_loss, accuracy, learning_rate)
+    def summarize(self, records: np.ndarray) -> dict[str, list[float]]:
+        """The records of some epochs (epochs, batches, columns) as columns: means over batches, weighted by their sizes."""
+        measured = np.average(records, axis=1, weights=self.batches.sizes) if records.shape[1] > 1 else records[:, 0]
+        data_loss, regularization_loss, accuracy = measured[:, 0], measured[:, 1], measured[:, 2]
+        row = measured_row(data_loss, regularization_loss, accuracy, records[:, -1, 3])
+        return {name: column.tolist() for name, column in row.items()}
 
 
 class TrainingRun:
@@ -259,28 +256,29 @@ class TrainingRun:
                 callback.on_report(self, rows)
 
     def _collect(self) -> list[dict[str, Any]]:
-        """Fetch the table into the history; raise if a loss was not finite."""
-        before = len(self.history)
+        """Fetch the table into the history, all epochs at once; raise if a loss was not finite."""
         table = self._records.fetch()
-        complete = len(table) // self._rows_per_epoch * self._rows_per_epoch
-        rows: list[dict[str, Any]] = []
-        for start in range(0, complete, self._rows_per_epoch):
-            epoch = self.first_epoch + before + len(rows)
-            training = table[start : start + self.steps_per_epoch]
-            self._check_finite(training, epoch, later=len(table) - start)
-            row = {"epoch": epoch, **self._training.summarize(training)}
-            if self._validation is not None:
-                checked = self._validation.summarize(table[start + self.steps_per_epoch : start + self._rows_per_epoch])
-                row |= {"validation_loss": checked["data_loss"], "validation_accuracy": checked["accuracy"]}
-            self.history.append(row)
-            rows.append(row)
-        return rows
+        records = table[: len(table) // self._rows_per_epoch * self._rows_per_epoch]
+        records = records.reshape(-1, self._rows_per_epoch, table.shape[1])
+        training = records[:, : self.steps_per_epoch]
+        finite = np.isfinite(training[..., 0] + training[..., 1]).all(axis=1)
+        good = len(finite) if finite.all() else int(np.argmin(finite))
+        first = self.first_epoch + len(self.history)
+        columns: dict[str, list[Any]] = {
+            "epoch": list(range(first, first + good)),
+            **self._training.summarize(training[:good]),
+        }
+        if self._validation is not None:
+            checked = self._validation.summarize(records[:good, self.steps_per_epoch :])
+            columns |= {"validation_loss": checked["data_loss"], "validation_accuracy": checked["accuracy"]}
+        self.history.extend(columns)
+        if good < len(finite):
+            self._fail(training[good], first + good, later=len(table) - good * self._rows_per_epoch)
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
-    def _check_finite(self, training: np.ndarray, epoch: int, *, later: int) -> None:
-        """Raise `NonFiniteLossError` if a loss of an epoch is none; `later` records were written since it began."""
+    def _fail(self, training: np.ndarray, epoch: int, *, later: int) -> NoReturn:
+        """Name the first step of an epoch whose loss is not finite; `later` records were written since it began."""
         losses = training[:, 0] + training[:, 1]
-        if np.isfinite(losses).all():
-            return
         bad = int(np.argmin(np.isfinite(losses)))
         optimizer = self.model.built.optimizer
         epochs, begun = divmod(later, self._rows_per_epoch)
