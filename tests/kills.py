@@ -115,7 +115,7 @@ def main() -> int:
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--no-checkpoints", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    epochs = options.epochs or 60 + 10 * options.kills
+    epochs = options.epochs or 60 + 4 * options.kills
     if options.child:
         train(options.child, epochs, options.backend, options.kernels, checkpoints=not options.no_checkpoints)
         return 0
