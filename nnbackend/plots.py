@@ -8,6 +8,8 @@ told apart by colour-blind readers and in grey.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -171,6 +173,16 @@ def divergence(divergences: Sequence[Divergence], axes: Axes | None = None) -> A
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize="small")
     return axes
+
+
+def check_file(path: str | PathLike[str]) -> None:
+    """Raise `StateError` without matplotlib, and `ArgumentError` for a kind of file that it does not write."""
+    kinds = _own_axes().figure.canvas.get_supported_filetypes()
+    ending = Path(path).suffix.removeprefix(".").lower()
+    if ending not in kinds:
+        raise ArgumentError(
+            f"{path}: pictures are not written as {ending or 'files without an ending'!r}: use .png, .svg or .pdf"
+        )
 
 
 class BoundaryAnimation(Callback):

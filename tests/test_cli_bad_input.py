@@ -71,6 +71,8 @@ WRONG: list[tuple[str, int, str]] = [
     ("train spiral --history NOWHERE/run.csv", 2, "NOWHERE/run.csv cannot be written (No such file or directory)"),
     ("train spiral --history FOLDER", 2, "FOLDER cannot be written (Is a directory)"),
     ("parity --plot NOWHERE/run.png", 2, "NOWHERE/run.png cannot be written (No such file or directory)"),
+    ("parity --plot run.xyz", 2, "run.xyz: pictures are not written as 'xyz': use .png, .svg or .pdf"),
+    ("parity --plot run", 2, "use .png, .svg or .pdf"),
     # a run that fails
     ("train spiral --learning-rate 1e30", 1, "at step 2 (epoch 2): try a smaller learning rate than 1e+30"),
     ("train sine --learning-rate 1e300 --dtype float64", 1, "at step 2 (epoch 2)"),

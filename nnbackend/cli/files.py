@@ -21,3 +21,11 @@ def check_writable(option: str, path: Path | None) -> None:
         raise ArgumentError(
             f"{option} {path} cannot be written ({error.strerror}): name a file in a folder that exists and is yours"
         ) from None
+
+
+def check_picture(option: str, path: Path) -> None:
+    """Raise if a picture cannot be drawn and written there: matplotlib is missing, the ending unknown, the file unwritable."""
+    from ..plots import check_file
+
+    check_file(path)
+    check_writable(option, path)

@@ -14,7 +14,7 @@ from .. import __version__
 from ..backend.base import DTYPES
 from ..checks import count
 from ..errors import ArgumentError, did_you_mean
-from .files import check_writable
+from .files import check_picture
 from .output import backend_line, on_terminal, settle_backend, step_bar, write_lines_at_once
 from .parity_reports import FollowReport, FreeReport
 
@@ -23,8 +23,8 @@ from .parity_reports import FollowReport, FreeReport
 class Parity:
     """Compare a backend with the CPU in float64, step by step, on the book's spiral.
 
-    Every step begins from common values, so that rounding cannot grow, and what is further off than rounding explains is a
-    fault: the first such step, layer and tensor are named. Status 0 if there is none, else 1.
+    Every step begins from common values, so that rounding cannot grow; whatever is further off than rounding explains is a fault.
+    The first such step, layer and tensor are named. The status is 0 if there is none, else 1.
     """
 
     backend: Annotated[
@@ -53,7 +53,8 @@ class Parity:
         if self.dtype not in known:
             raise ArgumentError(f"unknown dtype {self.dtype!r}: {did_you_mean(self.dtype, known)}")
         steps = count("steps", (400 if self.free else 100) if self.steps is None else self.steps)
-        check_writable("--plot", self.plot)
+        if self.plot is not None:
+            check_picture("--plot", self.plot)
         dtypes = DTYPES if self.dtype == "both" else (self.dtype,)
         settled = [settle_backend(self.backend, dtype, self.kernels) for dtype in dtypes]
         backends, (first, reason) = [xp for xp, _ in settled], settled[0]
