@@ -50,25 +50,55 @@ class Mutant:
         return source[:start] + body[:docstring_end] + code.replace(self.old, self.new) + source[start + len(body) :]
 
 
+@dataclass(frozen=True)
+class Negated:
+    """All results of one op with the opposite sign."""
+
+    op: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.op}: negated"
+
+    def apply(self, source: str) -> str:
+        """The source of ops.py with the op wrapped."""
+        return source + _NEGATED.format(op=self.op)
+
+
+_NEGATED = """
+
+def _negated(function):
+    import functools
+
+    @functools.wraps(function)
+    def negated(xp, *arguments, out, **settings):
+        result = function(xp, *arguments, out=out, **settings)
+        for part in result if isinstance(result, tuple) else (result,):
+            xp.negative(part, out=part)
+        return result
+
+    return negated
+
+
+{op} = _negated({op})
+"""
+
 # The sign of every formula that goes backwards: gradients, and the steps along them.
 SIGNS = [
-    Mutant("weights_gradient", "xp.matmul(inputs.T, dvalues", "xp.matmul(inputs.T, -dvalues"),
-    Mutant("biases_gradient", "xp.sum(dvalues", "xp.sum(-dvalues"),
-    Mutant("inputs_gradient", "xp.matmul(dvalues", "xp.matmul(-dvalues"),
-    Mutant("relu_backward", "xp.multiply(dvalues", "xp.multiply(-dvalues"),
-    Mutant("relu_biases_gradient", "relu_backward(xp, dvalues", "relu_backward(xp, -dvalues"),
-    Mutant("relu_biases_gradient", "biases_gradient(xp, dlinear", "biases_gradient(xp, -dlinear"),
-    Mutant("sigmoid_backward", "(1 - output)", "(output - 1)"),
-    Mutant("softmax_backward", "dvalues - shares", "shares - dvalues"),
-    Mutant("multiply", "xp.multiply(left", "xp.multiply(-left"),
-    Mutant("categorical_crossentropy_backward", "= -1 /", "= 1 /"),
-    Mutant("softmax_crossentropy_backward", "xp.divide(out, len(targets)", "xp.divide(out, -len(targets)"),
-    Mutant("softmax_crossentropy_backward", "-= 1", "+= 1"),
-    Mutant("binary_crossentropy_backward", "predictions.size", "-predictions.size"),
-    Mutant("binary_crossentropy_backward", "- targets / clipped", "+ targets / clipped"),
-    Mutant("sigmoid_crossentropy_backward", "probabilities - targets", "targets - probabilities"),
-    Mutant("mean_squared_error_backward", "predictions - targets", "targets - predictions"),
-    Mutant("mean_absolute_error_backward", "predictions - targets", "targets - predictions"),
+    Negated("weights_gradient"),
+    Negated("biases_gradient"),
+    Negated("inputs_gradient"),
+    Negated("relu_backward"),
+    Negated("relu_biases_gradient"),
+    Negated("sigmoid_backward"),
+    Negated("softmax_backward"),
+    Negated("multiply"),
+    Negated("categorical_crossentropy_backward"),
+    Negated("softmax_crossentropy_backward"),
+    Negated("binary_crossentropy_backward"),
+    Negated("sigmoid_crossentropy_backward"),
+    Negated("mean_squared_error_backward"),
+    Negated("mean_absolute_error_backward"),
     Mutant("penalty_gradient", "strength, -strength", "-strength, strength"),
     Mutant("penalty_gradient", "state += (2", "state -= (2"),
     Mutant("sgd", "values -= learning_rate", "values += learning_rate"),
@@ -82,11 +112,16 @@ SIGNS = [
 
 # Other slips that are easily made.
 SLIPS = [
+    Mutant("relu_biases_gradient", "biases_gradient(xp, dlinear", "biases_gradient(xp, dvalues"),
+    Mutant("sigmoid_backward", "(1 - output)", "(1 + output)"),
+    Mutant("softmax_backward", "dvalues - shares", "dvalues + shares"),
+    Mutant("softmax_crossentropy_backward", "-= 1", "+= 1"),
+    Mutant("binary_crossentropy_backward", "- targets / clipped", "+ targets / clipped"),
     Mutant("dense", "xp.add(out, biases", "xp.subtract(out, biases"),
     Mutant("weights_gradient", "dvalues, out=out)", "dvalues / len(dvalues), out=out)"),
     Mutant("relu_backward", "output > 0", "output >= 0"),
     Mutant("sigmoid", "-xp.abs(inputs)", "-inputs"),
-    Mutant("softmax", "inputs - xp.max(inputs, axis=1, keepdims=True)", "inputs"),
+    Mutant("softmax", "xp.exp(", "xp.exp2("),
     Mutant("dropout", "words >= round", "words < round"),
     Mutant("dropout_mask", "1 / (1 - rate)", "1 / rate"),
     Mutant("categorical_crossentropy", "CLIP, 1 - CLIP", "CLIP, 1"),
@@ -96,7 +131,7 @@ SLIPS = [
     Mutant("mean_absolute_error", "xp.abs(targets - predictions)", "(targets - predictions)"),
     Mutant("mean", "values.size", "values.size + 1"),
     Mutant("penalty", "l1 * xp.abs(parameters).sum()", "l1 * parameters.sum()"),
-    Mutant("penalty", "l2 * xp.square(parameters).sum()", "l2 * xp.square(parameters).sum() / 2"),
+    Mutant("penalty", "state += l2 *", "state += 2 * l2 *"),
     Mutant("penalty_gradient", "parameters >= 0", "parameters > 0"),
     Mutant("binary_accuracy", "predictions > 0.5", "predictions >= 0.5"),
     Mutant("regression_accuracy", "< precision", "<= precision"),
@@ -123,7 +158,7 @@ def copy_project(root: Path, folder: Path) -> None:
             shutil.copy(source, folder / name)
 
 
-def run_tests(root: Path, mutant: Mutant | None, tests: list[str]) -> int:
+def run_tests(root: Path, mutant: Mutant | Negated | None, tests: list[str]) -> int:
     """pytest's exit status on a copy with that mutant: 0 all passed, 1 some failed, others are no answer."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         folder = Path(name)
@@ -150,7 +185,8 @@ def main() -> int:
     parser.add_argument("--tests", nargs="+", default=["tests/test_ops.py"], help="what has to notice")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once")
     arguments = parser.parse_args()
-    mutants = [m for m in SIGNS + ([] if arguments.signs else SLIPS) if not arguments.ops or m.op in arguments.ops]
+    mutants: list[Mutant | Negated] = [*SIGNS, *([] if arguments.signs else SLIPS)]
+    mutants = [m for m in mutants if not arguments.ops or m.op in arguments.ops]
     with tempfile.TemporaryDirectory(prefix="mutation-") as name:
         root = Path(name)
         copy_project(ROOT, root)  # so that all mutants are of the same program, whatever is edited meanwhile

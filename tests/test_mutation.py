@@ -25,8 +25,6 @@ def test_every_backward_formula_has_its_sign_flipped():
 def test_a_mutant_is_another_program(mutant):
     mutated = mutant.apply(SOURCE)
     assert ast.dump(ast.parse(mutated)) != ast.dump(ast.parse(SOURCE))
-    changed = [a for a, b in zip(SOURCE.splitlines(), mutated.splitlines(), strict=True) if a != b]
-    assert len(changed) == 1
 
 
 def test_a_mutant_of_a_formula_that_is_gone_is_noticed():
