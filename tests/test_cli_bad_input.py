@@ -20,6 +20,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("train spiral --epochs", 2, "option '--epochs' requires an argument"),
     ("train spirall", 2, "unknown data set 'spirall': did you mean 'spiral'?"),
     ("parity spiral", 2, "got unexpected extra argument"),
+    ("train spiral --samples 100000000000", 2, "memory"),
     # words
     ("train spiral --backend gpuu", 2, "unknown backend 'gpuu': did you mean 'gpu'?"),
     ("train spiral --backend cpu:1", 2, "the CPU has no device number"),
@@ -76,7 +77,6 @@ WRONG: list[tuple[str, int, str]] = [
     # a run that fails
     ("train spiral --learning-rate 1e30", 1, "at step 2 (epoch 2): try a smaller learning rate than 1e+30"),
     ("train sine --learning-rate 1e300 --dtype float64", 1, "at step 2 (epoch 2)"),
-    ("train spiral --samples 100000000000", 1, "not enough memory"),
 ]
 
 
@@ -141,3 +141,14 @@ def test_a_check_leaves_an_old_history_as_it_was(capsys: pytest.CaptureFixture[s
     path.write_text("old\n")
     assert main(["train", "spiral", "--epochs", "0", "--history", str(path)]) == 2
     assert path.read_text() == "old\n"
+
+
+def test_a_machine_without_enough_memory(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **settings: object) -> None:
+        raise MemoryError("Unable to allocate 4.37 TiB for an array with shape (300000000000, 2)")
+
+    monkeypatch.setattr("nnbackend.model.Model.train", full)
+    assert main(["train", "spiral"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("nnbackend: not enough memory (Unable to allocate 4.37 TiB")
+    assert "use fewer samples or neurons" in err
