@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from .checks import count, not_negative, positive
-from .errors import ArgumentError, FileError, did_you_mean
+from .checks import count, flag, not_negative, positive
+from .checks import path as checked_path
+from .errors import ArgumentError, FileError, did_you_mean, shown
 from .training import Callback, TrainingRun
 
 Path = str | os.PathLike[str]
@@ -54,11 +55,15 @@ class EarlyStopping(Callback):
         every: int = 1,
         restore_best: bool = True,
     ) -> None:
+        if not isinstance(monitor, str):
+            raise ArgumentError(
+                f"EarlyStopping monitor {shown(monitor)}: expected the name of a column, such as 'loss'"
+            )
         self.monitor = monitor
         self.patience = count("EarlyStopping patience", patience)
         self.minimum_change = not_negative("EarlyStopping minimum_change", minimum_change)
         self.report_every = count("EarlyStopping every", every)
-        self.restore_best = restore_best
+        self.restore_best = flag("EarlyStopping restore_best", restore_best)
         self.best: float | None = None
         self.best_epoch = 0
         self._parameters: dict[str, np.ndarray] = {}
@@ -74,7 +79,7 @@ class EarlyStopping(Callback):
         if self.monitor not in row:
             hint = "; give validation_data" if self.monitor.startswith("validation") else ""
             raise ArgumentError(
-                f"EarlyStopping monitor {self.monitor!r} is not measured: {did_you_mean(self.monitor, row)}{hint}"
+                f"EarlyStopping monitor {shown(self.monitor)} is not measured: {did_you_mean(self.monitor, row)}{hint}"
             )
         if row["epoch"] % every:
             return
@@ -208,7 +213,7 @@ class CSVLog(Callback):
     """
 
     def __init__(self, path: Path, *, every: int | None = None) -> None:
-        self.path = os.fspath(path)
+        self.path = checked_path("CSVLog path", path)
         self.report_every = None if every is None else count("CSVLog every", every)
         self._size = 0  # the bytes that are known to be good
         self._missing = ""
@@ -319,8 +324,8 @@ class Checkpoint(Callback):
         if self.minutes is not None:
             self.minutes = positive("Checkpoint minutes", self.minutes)
         self.keep = count("Checkpoint keep", keep)
-        self.resume = resume
-        self.folder = os.fspath(folder)
+        self.resume = flag("Checkpoint resume", resume)
+        self.folder = checked_path("Checkpoint folder", folder)
         self.resumed_epoch: int | None = None
         self._files: Any = None
         self._chosen: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -59,11 +60,20 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def path(name: str, value: Any) -> str:
+    """Where a file or a folder is."""
+    try:
+        text = os.fsdecode(value)
+    except (TypeError, ValueError):
+        text = ""
+    if not 0 < len(text) < 4096 or set(text) & {"\0", "\n", "\r"}:  # Linux takes no longer ones
+        raise ArgumentError(f"{name} {shown(value)}: expected a path, such as 'spiral.safetensors'")
+    return text
+
+
 def seed(value: Any) -> int:
     """A seed, or fresh entropy for None."""
-    try:
-        return check_seed(value)
-    except ValueError:
-        raise ArgumentError(
-            f"seed {shown(value)}: expected an integer from 0 to 2**64 - 1, or None for fresh entropy"
-        ) from None
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if value is not None and not (whole and 0 <= value < 2**64):
+        raise ArgumentError(f"seed {shown(value)}: expected an integer from 0 to 2**64 - 1, or None for fresh entropy")
+    return check_seed(value)

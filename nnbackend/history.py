@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .errors import DataError, did_you_mean
+from .checks import path as checked_path
+from .errors import DataError, FileError, did_you_mean
 
 TRAINING = ("epoch", "loss", "data_loss", "regularization_loss", "accuracy", "learning_rate")
 VALIDATION = ("validation_loss", "validation_accuracy")
@@ -44,11 +45,15 @@ class History(Mapping[str, list[Any]]):
         return {name: column[index] for name, column in self._columns.items()}
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the columns to a CSV file, with a header line. Numbers are written in full."""
-        with open(path, "w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(self._columns)
-            writer.writerows(zip(*self._columns.values(), strict=True))
+        """Write the columns to a CSV file, with a header line. Numbers are written in full. Raises `FileError`."""
+        target = checked_path("path", path)
+        try:
+            with open(target, "w", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(self._columns)
+                writer.writerows(zip(*self._columns.values(), strict=True))
+        except OSError as error:
+            raise FileError(f"cannot write {target}: {error.strerror}") from error
 
     def __getitem__(self, name: str) -> list[Any]:
         try:

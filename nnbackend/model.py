@@ -13,6 +13,7 @@ from .backend import Backend, get_backend
 from .backend.base import on_device
 from .batches import Batches, check_batch_size, prepare_inputs
 from .checks import count, flag
+from .checks import path as checked_path
 from .checks import seed as checked_seed
 from .errors import ArgumentError, DataError, shown
 from .history import History
@@ -68,7 +69,7 @@ class Model:
         seed: int | None = None,
         fused: bool = True,
     ) -> None:
-        if isinstance(layers, Layer) or not isinstance(layers, Iterable):
+        if isinstance(layers, Layer) or not isinstance(layers, Iterable) or getattr(layers, "shape", None) == ():
             raise ArgumentError(
                 f"layers {shown(layers)}: expected a list of layers such as [nn.Dense(2, 64), nn.ReLU()]"
             )
@@ -184,7 +185,7 @@ class Model:
         """All gradients of the loss on the batch of the last `evaluation_step` or `training_step`, and its targets."""
         self.built.need(loss=True)
         with self.xp.quiet():
-            return self.built.backward(targets)
+            return self.built.backward(self.built.checked_targets(targets))
 
     @on_device
     def train(
@@ -336,7 +337,7 @@ class Model:
         """
         from .storage import save_model
 
-        save_model(self, path)
+        save_model(self, checked_path("path", path))
 
     @classmethod
     def load(
@@ -355,13 +356,13 @@ class Model:
         """
         from .storage import load_model
 
-        return load_model(path, cls, backend=backend, dtype=dtype, custom=custom)
+        return load_model(checked_path("path", path), cls, backend=backend, dtype=dtype, custom=custom)
 
     def save_parameters(self, path: str | os.PathLike[str]) -> None:
         """Write the parameters alone (book, chapter 21). Raises `FileError`."""
         from .storage import save_parameters
 
-        save_parameters(self, path)
+        save_parameters(self, checked_path("path", path))
 
     def load_parameters(self, path: str | os.PathLike[str]) -> None:
         """Take the parameters of a file that `save_parameters` or `save` wrote; all else stays. Raises `FileError`.
@@ -375,7 +376,7 @@ class Model:
         """
         from .storage import load_parameters
 
-        load_parameters(self, path)
+        load_parameters(self, checked_path("path", path))
 
     def summary(self) -> str:
         """The layers with their shapes and parameters, as text."""

@@ -84,6 +84,7 @@ class Network:
         if model.optimizer is not None:
             model.optimizer.bind(self.parameters)
         self.measured = self._measured(xp)
+        self._targets: Any = None
 
     @staticmethod
     def _parameters(layers: Sequence[Layer]) -> list[Parameter]:
@@ -163,6 +164,7 @@ class Network:
         """Forward, and losses and accuracy into `measured`."""
         assert self.ending is not None
         assert self.accuracy is not None
+        self._targets = targets
         data_loss, regularization_loss, accuracy, _ = self.measured
         for stage in self.stages:
             inputs = stage.forward(inputs, training=training)
@@ -173,6 +175,11 @@ class Network:
         for parameter in self.penalized:
             parameter.regularizer.penalty(xp, parameter.value, state=regularization_loss)  # type: ignore[union-attr]
         self.accuracy.measure(predictions, targets, out=accuracy)
+
+    def checked_targets(self, targets: Any) -> Any:
+        """The targets of the batch that was measured last, as they are; others are looked at on the host first."""
+        assert self.loss is not None
+        return targets if targets is self._targets else self.loss._checked(self.last.output, targets)
 
     def backward(self, targets: Any) -> Any:
         """All gradients, from the end to the front."""

@@ -113,7 +113,9 @@ class Optimizer:
             raise StateError(
                 "an optimizer has no iterations before it is bound to parameters: call bind(parameters) first"
             )
-        self._write("iterations", count("iterations", value, least=0))
+        if count("iterations", value, least=0) >= 2**63:
+            raise ArgumentError(f"iterations {shown(value)}: expected a number below 2**63")
+        self._write("iterations", int(value))
 
     def _write(self, name: str, value: float) -> None:
         if self._parameters is not None:

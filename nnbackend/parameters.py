@@ -95,8 +95,14 @@ class ParameterBuffer:
         for parameter in self.named.values():
             offsets.append(end)
             end += -(-parameter.size // step) * step
-        self.values = xp.aligned_zeros(end)
-        self.grads = xp.aligned_zeros(end)
+        try:
+            self.values, self.grads = xp.aligned_zeros(end), xp.aligned_zeros(end)
+        except (MemoryError, ValueError, OverflowError):  # NumPy's, for what no machine can address, and CuPy's
+            needed = 2 * end * xp.dtype.itemsize // 2**30
+            raise ArgumentError(
+                f"{shown(end)} parameters and their gradients need {shown(needed)} GiB, more than backend {xp.name!r} has: "
+                "use smaller layers"
+            ) from None
         for parameter, offset in zip(self.named.values(), offsets, strict=True):
             self._move_in(parameter, offset)
 

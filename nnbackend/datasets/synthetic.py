@@ -25,11 +25,10 @@ def spiral(samples: int = 100, classes: int = 3, *, seed: int | None = None) -> 
     """
     from nnfs.datasets import spiral_data
 
-    count("samples", samples)
-    _class_count(classes)
-    with _global_random_state(seed):
+    samples, classes = count("samples", samples), _class_count(classes)
+    with _global_random_state(seed), _in_memory(samples * classes):
         X, y = spiral_data(samples, classes)
-    return np.asarray(X, np.float64), np.asarray(y, np.int64)
+        return np.asarray(X, np.float64), np.asarray(y, np.int64)
 
 
 def vertical(samples: int = 100, classes: int = 3, *, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -41,11 +40,10 @@ def vertical(samples: int = 100, classes: int = 3, *, seed: int | None = None) -
     """
     from nnfs.datasets import vertical_data
 
-    count("samples", samples)
-    _class_count(classes)
-    with _global_random_state(seed):
+    samples, classes = count("samples", samples), _class_count(classes)
+    with _global_random_state(seed), _in_memory(samples * classes):
         X, y = vertical_data(samples, classes)
-    return np.asarray(X, np.float64), np.asarray(y, np.int64)
+        return np.asarray(X, np.float64), np.asarray(y, np.int64)
 
 
 def sine(samples: int = 1000) -> tuple[np.ndarray, np.ndarray]:
@@ -58,14 +56,27 @@ def sine(samples: int = 1000) -> tuple[np.ndarray, np.ndarray]:
     """
     from nnfs.datasets import sine_data
 
-    count("samples", samples)
-    X, y = sine_data(samples)
-    return np.asarray(X, np.float64), np.asarray(y, np.float64)
+    samples = count("samples", samples)
+    with _in_memory(samples):
+        X, y = sine_data(samples)
+        return np.asarray(X, np.float64), np.asarray(y, np.float64)
 
 
-def _class_count(classes: int) -> None:
+def _class_count(classes: int) -> int:
     if count("classes", classes) > 256:
         raise ArgumentError(f"classes {shown(classes)}: expected at most 256, since nnfs keeps labels in a byte")
+    return int(classes)
+
+
+@contextlib.contextmanager
+def _in_memory(samples: int) -> Iterator[None]:
+    """A block that makes so many samples; `ArgumentError` where they are more than the machine can hold."""
+    try:
+        yield
+    except (MemoryError, ValueError, OverflowError):  # NumPy's, for what no machine can address
+        raise ArgumentError(
+            f"{shown(samples)} samples are more than this machine has memory for: ask for less"
+        ) from None
 
 
 @contextlib.contextmanager

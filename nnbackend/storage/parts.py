@@ -22,7 +22,7 @@ import numpy as np
 
 from .. import activations, initializers, layers, losses, metrics, optimizers, regularizers
 from ..backend.base import describe
-from ..errors import ArgumentError, FileError, NNBackendError, did_you_mean
+from ..errors import ArgumentError, FileError, NNBackendError, did_you_mean, shown
 from ..layers import Layer
 from ..losses import Loss
 from ..metrics import Accuracy
@@ -148,14 +148,18 @@ def _is_unicode(text: str) -> bool:
 
 def check_custom(custom: Mapping[str, type] | None) -> Classes:
     """The caller's own classes, or `ArgumentError`."""
-    for name, kind in (custom or {}).items():
+    if custom is None:
+        return {}
+    if not isinstance(custom, Mapping):
+        raise ArgumentError(f"custom {shown(custom)}: expected names and classes, such as {{'MyLayer': MyLayer}}")
+    for name, kind in custom.items():
         if not isinstance(name, str) or not isinstance(kind, type):
             raise ArgumentError(
-                f"custom {name!r}: {kind!r}: expected names and classes, such as {{'MyLayer': MyLayer}}"
+                f"custom {shown(name)}: {shown(kind)}: expected names and classes, such as {{'MyLayer': MyLayer}}"
             )
         if ALL_KNOWN.get(name, kind) is not kind:
             raise ArgumentError(f"custom {name!r}: that is the name of a class of nnbackend; rename yours")
-    return custom or {}
+    return custom
 
 
 def build_part(entry: Mapping[str, Any] | None, place: str, custom: Classes) -> Any:
