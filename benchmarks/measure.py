@@ -127,7 +127,7 @@ def measure(workload: Workload, peers: list[str], *, rounds: int, seconds: float
 def disagreements(result: Result, workload: Workload) -> list[str]:
     """Peers whose loss after equal steps is not that of the plain transcription, within the tolerance."""
     losses = {name: peer["loss"] for name, peer in result.peers.items() if peer["loss"] is not None}
-    expected = losses.get("plain-numpy", next(iter(losses.values()), None))
+    expected = losses.get("plain-float32", next(iter(losses.values()), None))
     # scikit-learn penalizes no single layer and places epsilon elsewhere: it learns nearly the same.
     tolerances = {"sklearn": 0.03}
     return [

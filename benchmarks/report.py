@@ -33,9 +33,10 @@ class Target:
         return max((ratio for ratio in ratios if ratio is not None), default=None)
 
 
-_PEERS = ("plain-numpy", "torch", "torch-compile", "jax", "sklearn")
+_PEERS = ("plain-float32", "torch", "torch-compile", "jax", "sklearn")
 TARGETS = (
-    Target("spiral", ("plain-numpy",), 0.11, "spiral, training step / plain NumPy"),
+    Target("spiral", ("plain-numpy",), 0.11, "spiral, training step / plain NumPy (float64, its default)"),
+    Target("spiral", ("plain-float32",), 0.11, "spiral, training step / plain NumPy in float32"),
     Target("spiral", ("torch",), 0.09, "spiral, training step / PyTorch eager, fused Adam"),
     Target("spiral", ("jax",), 0.70, "spiral, training step / JAX jit + scan"),
     Target("spiral-1000", ("jax",), 0.70, "spiral-1000, step / JAX jit + scan"),
@@ -44,7 +45,8 @@ TARGETS = (
     Target("image", ("floor",), 1.35, "image, step / bare matrix products"),
     Target("wide", _PEERS, 1.00, "wide, step / the best peer"),
     Target("inference-1", ("torch",), 0.60, "inference, batch 1 / PyTorch eager"),
-    Target("spiral", ("plain-numpy",), 0.35, "spiral, reference path / plain NumPy", "nnbackend-reference"),
+    Target("spiral", ("plain-numpy",), 0.35, "spiral, reference path / plain NumPy (float64)", "nnbackend-reference"),
+    Target("spiral", ("plain-float32",), 0.35, "spiral, reference path / plain NumPy in float32", "nnbackend-reference"),
 )
 
 

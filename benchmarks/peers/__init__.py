@@ -9,6 +9,7 @@ MODULES = {
     "nnbackend": "nnb",
     "nnbackend-reference": "nnb_reference",
     "plain-numpy": "plain",
+    "plain-float32": "plain_float32",
     "torch": "torch_eager",
     "torch-compile": "torch_compiled",
     "jax": "jax_scan",
