@@ -35,7 +35,8 @@ class Loop:
         self._compiled: Callable[..., None] | None = None
         names = list(inspect.signature(function).parameters)
         self.rows = frozenset(names.index(name) for name in rows.split())
-        self.written = frozenset(names.index(name) for name in f"{writes} {adds}".split())
+        self.adds = frozenset(names.index(name) for name in adds.split())
+        self.written = frozenset(names.index(name) for name in writes.split()) | self.adds
 
     def __call__(self, *arguments: Any) -> None:
         compiled = self._compiled

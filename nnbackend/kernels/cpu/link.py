@@ -13,16 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .compile import Loop, Step
+from .moving import join_loop, zeroed
+from .plan import flat
 from .program import Program, Section
 
 # Rows are taken together until the widest of the arrays fills this many bytes: a few of them then share a second-level cache.
 BLOCK_BYTES = 131072
+
+# Blocks that go through at least so much memory are cut into groups, for threads to share: it takes a millisecond or so, and
+# to wake a thread a twentieth of that.
+PARALLEL_BYTES = 8 * 2**20
+GROUPS = 8
 
 
 class Touch(NamedTuple):
@@ -90,25 +97,78 @@ class _Scheduler:
 
     def close(self) -> None:
         """End the blocks."""
-        self.sections += [Section([step], 1) for step in self.before]
+        for step in self.before:
+            self._append([step])
         if self.blocks:
-            self.sections.append(Section(self.blocks, block_count(self.blocks)))
-        self.sections += [Section([step], 1) for step in self.behind]
+            self._append(self.blocks)
+        for step in self.behind:
+            self._append([step])
         self._start()
 
+    def _append(self, steps: Sequence[Step]) -> None:
+        large = bool(steps[0].rows) and row_bytes(steps) * steps[0].rows >= PARALLEL_BYTES
+        self.sections += in_parallel(steps, len(self.sections) + 1) if large else [Section(steps, row_edges(steps, 1))]
 
-def block_count(steps: Sequence[Step]) -> int:
-    """Into how many blocks of rows to cut: by the sizes of the arrays alone, so that sums are the same on every machine."""
-    rows = steps[0].rows
-    if len(steps) == 1:
-        return 1
-    widest = max(
-        array.nbytes // rows
+
+def _by_rows(steps: Sequence[Step]) -> list[np.ndarray]:
+    """The arrays that steps go through row by row, each once."""
+    arrays = {
+        array.ctypes.data: array
         for step in steps
         for position, array in enumerate(step.arguments)
         if position in step.function.rows  # type: ignore[attr-defined]
-    )
-    return -(-rows // (max(8, BLOCK_BYTES // widest) // 8 * 8))
+    }
+    return list(arrays.values())
+
+
+def row_bytes(steps: Sequence[Step]) -> int:
+    """How much memory a row takes, over all arrays."""
+    return sum(array.nbytes for array in _by_rows(steps)) // steps[0].rows
+
+
+def row_edges(steps: Sequence[Step], least: int) -> np.ndarray:
+    """Where blocks of rows begin and the last ends, at least so many of them (as there are rows).
+
+    It depends on the sizes of the arrays alone, so that sums are the same on every machine.
+    """
+    rows, blocks = steps[0].rows, least
+    if len(steps) > 1:
+        widest = max(array.nbytes // rows for array in _by_rows(steps))
+        blocks = max(blocks, -(-rows // (max(8, BLOCK_BYTES // widest) // 8 * 8)))
+    blocks = max(1, min(blocks, rows))
+    return np.arange(blocks + 1) * rows // blocks
+
+
+def in_parallel(steps: Sequence[Step], team: int) -> list[Section]:
+    """Sections that may run at the same time, for groups of blocks; what they add up is added up for each, and then joined."""
+    edges = row_edges(steps, GROUPS)
+    cuts = np.arange(GROUPS + 1) * (len(edges) - 1) // GROUPS
+    sums = {
+        step.arguments[position].ctypes.data: step.arguments[position]
+        for step in steps
+        for position in step.function.adds  # type: ignore[attr-defined]
+    }
+    parts = {address: np.empty((GROUPS, *array.shape), array.dtype) for address, array in sums.items()}
+    once = np.arange(2)
+    before = [Section([zeroed(part)], once) for part in parts.values()]
+    together = [
+        Section([_adding_to(step, parts, group) for step in steps], edges[start : stop + 1], team)
+        for group, (start, stop) in enumerate(pairwise(cuts))
+        if start < stop
+    ]
+    behind = [
+        Section([Step(join_loop, (part.reshape(GROUPS, -1), *flat(sums[address])))], once)
+        for address, part in parts.items()
+    ]
+    return [*before, *together, *behind]
+
+
+def _adding_to(step: Step, parts: dict[int, np.ndarray], group: int) -> Step:
+    """The step with sums of its own group."""
+    arguments = list(step.arguments)
+    for position in step.function.adds:  # type: ignore[attr-defined]
+        arguments[position] = parts[arguments[position].ctypes.data][group]
+    return step._replace(arguments=arguments)
 
 
 def link_steps(steps: Sequence[Step]) -> list[Callable[[], Any]]:

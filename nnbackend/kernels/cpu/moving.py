@@ -26,6 +26,14 @@ def zeroed(array: np.ndarray) -> Step:
 
 
 @loop(writes="out")
+def join_loop(parts: Any, out: Any) -> None:
+    """out += the sum of the rows of parts, in their order"""
+    for i in range(parts.shape[0]):
+        for j in range(out.size):
+            out[j] += parts[i, j]
+
+
+@loop(writes="out")
 def transpose_loop(matrix: Any, out: Any) -> None:
     """out = matrixᵀ"""
     rows, columns = matrix.shape
