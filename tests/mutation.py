@@ -3,14 +3,16 @@
     python tests/mutation.py                            all mutants, against tests/test_ops.py
     python tests/mutation.py adam relu_backward         those of some ops
     python tests/mutation.py --signs --tests tests/test_layers.py tests/test_gradcheck.py tests/test_optimizers.py
+    python tests/mutation.py --kernels                  the CPU's backward kernels, each line that writes a result
 
-The first thing run is the copy as it is, which must pass. It takes about a second and a half for each mutant. pytest
+The first thing run is the copy as it is, which must pass. On two cores the first takes two minutes, the last four. pytest
 does not collect this file; `test_mutation.py` sees to it that the table below stays complete and fits ops.py.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import shutil
 import subprocess
@@ -22,6 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OPS = Path("nnbackend/ops.py")
+KERNELS = Path("nnbackend/kernels/cpu")
 COPIED = ("nnbackend", "tests", "pyproject.toml")
 SECONDS = 120  # a mutant that takes longer is taken for noticed
 
@@ -148,6 +151,66 @@ SLIPS = [
 ]
 
 
+@dataclass(frozen=True)
+class Line:
+    """Another sign in one line of a kernel."""
+
+    path: Path
+    number: int
+    old: str
+    new: str
+
+    @property
+    def op(self) -> str:
+        return self.path.stem
+
+    @property
+    def name(self) -> str:
+        return f"{self.path.name}:{self.number}: {self.old.strip()}  ->  {self.new.strip()}"
+
+    def apply(self, source: str) -> str:
+        """The source with the line changed."""
+        lines = source.split("\n")
+        assert lines[self.number - 1] == self.old
+        lines[self.number - 1] = self.new
+        return "\n".join(lines)
+
+
+def kernel_signs(root: Path) -> list[Line]:
+    """Each line of a backward kernel that writes a result, with the opposite sign."""
+    found = []
+    for path in sorted((root / KERNELS).glob("*.py")):
+        source = path.read_text()
+        for function in ast.parse(source).body:
+            if isinstance(function, ast.FunctionDef) and _goes_backwards(path, function.name):
+                found += [
+                    Line(path.relative_to(root), statement.lineno, line, flipped)
+                    for statement in ast.walk(function)
+                    if (line := source.split("\n")[statement.lineno - 1] if isinstance(statement, ast.stmt) else "")
+                    and (flipped := _flip(statement, line)) is not None
+                ]
+    return found
+
+
+def _goes_backwards(path: Path, name: str) -> bool:
+    named_so = "backward" in name or "gradient" in name or name in ("multiply_loop", "scaled_difference_loop")
+    return name.endswith("_loop") and (named_so or path.stem == "optimizers")
+
+
+def _flip(statement: ast.AST, line: str) -> str | None:
+    """The line of a statement that writes to an array, with the opposite sign; None for other statements."""
+    if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Subscript):
+        signs = {ast.Add: ("+=", "-="), ast.Sub: ("-=", "+=")}
+        return line.replace(*signs[type(statement.op)], 1) if type(statement.op) in signs else None
+    one_line = isinstance(statement, ast.Assign) and statement.lineno == statement.end_lineno
+    constant = one_line and isinstance(statement.value, ast.Constant)  # -0 is no other program
+    if one_line and not constant and isinstance(statement.targets[0], ast.Subscript):
+        start, end = statement.value.col_offset, statement.value.end_col_offset
+        text = line.encode()  # offsets count bytes
+        return (text[:start] + b"-(" + text[start:end] + b")" + text[end:]).decode()
+    return None
+
+
 def copy_project(root: Path, folder: Path) -> None:
     """The package and its tests; compiled kernels stay behind."""
     for name in COPIED:
@@ -158,14 +221,15 @@ def copy_project(root: Path, folder: Path) -> None:
             shutil.copy(source, folder / name)
 
 
-def run_tests(root: Path, mutant: Mutant | Negated | None, tests: list[str]) -> int:
+def run_tests(root: Path, mutant: Mutant | Negated | Line | None, tests: list[str], backend: str) -> int:
     """pytest's exit status on a copy with that mutant: 0 all passed, 1 some failed, others are no answer."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as name:
         folder = Path(name)
         copy_project(root, folder)
         if mutant is not None:
-            (folder / OPS).write_text(mutant.apply((folder / OPS).read_text()))
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--backends", "cpu-reference"]
+            path = folder / getattr(mutant, "path", OPS)
+            path.write_text(mutant.apply(path.read_text()))
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--backends", backend]
         environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
         try:
             done = subprocess.run(
@@ -182,20 +246,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("ops", nargs="*", help="only mutants of these ops")
     parser.add_argument("--signs", action="store_true", help="only those that flip the sign of a backward formula")
+    parser.add_argument("--kernels", action="store_true", help="mutants of the CPU's kernels instead of ops.py")
     parser.add_argument("--tests", nargs="+", default=["tests/test_ops.py"], help="what has to notice")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once")
     arguments = parser.parse_args()
-    mutants: list[Mutant | Negated] = [*SIGNS, *([] if arguments.signs else SLIPS)]
-    mutants = [m for m in mutants if not arguments.ops or m.op in arguments.ops]
+    backend = "cpu" if arguments.kernels else "cpu-reference"
     with tempfile.TemporaryDirectory(prefix="mutation-") as name:
         root = Path(name)
         copy_project(ROOT, root)  # so that all mutants are of the same program, whatever is edited meanwhile
-        if run_tests(root, None, arguments.tests) != 0:
+        mutants = kernel_signs(root) if arguments.kernels else [*SIGNS, *([] if arguments.signs else SLIPS)]
+        mutants = [mutant for mutant in mutants if not arguments.ops or mutant.op in arguments.ops]
+        if run_tests(root, None, arguments.tests, backend) != 0:
             print("the tests do not pass as things are: nothing can be said about mutants")
             return 2
         print(f"without a mutant the tests pass; {len(mutants)} mutants")
         with ThreadPoolExecutor(arguments.jobs) as pool:
-            statuses = list(pool.map(lambda mutant: run_tests(root, mutant, arguments.tests), mutants))
+            statuses = list(pool.map(lambda mutant: run_tests(root, mutant, arguments.tests, backend), mutants))
     for mutant, status in zip(mutants, statuses, strict=True):
         print(f"{'noticed ' if status == 1 else 'SURVIVED'}  {mutant.name}")
     unnoticed = sum(status != 1 for status in statuses)

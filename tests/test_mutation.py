@@ -7,7 +7,7 @@ import ast
 import pytest
 
 import nnbackend as nn
-from tests.mutation import OPS, ROOT, SIGNS, SLIPS
+from tests.mutation import KERNELS, OPS, ROOT, SIGNS, SLIPS, kernel_signs
 
 SOURCE = (ROOT / OPS).read_text()
 
@@ -25,6 +25,25 @@ def test_every_backward_formula_has_its_sign_flipped():
 def test_a_mutant_is_another_program(mutant):
     mutated = mutant.apply(SOURCE)
     assert ast.dump(ast.parse(mutated)) != ast.dump(ast.parse(SOURCE))
+
+
+def test_every_backward_kernel_has_mutants():
+    """A kernel that writes its results in a way that `kernel_signs` cannot read would go unmutated."""
+    mutants = kernel_signs(ROOT)
+    assert mutants
+    for mutant in mutants:
+        source = (ROOT / mutant.path).read_text()
+        assert ast.dump(ast.parse(mutant.apply(source))) != ast.dump(ast.parse(source))
+    names = {name for path in (ROOT / KERNELS).glob("*.py") for name in backward_kernels(path)}
+    lines = {(mutant.path.name, mutant.number) for mutant in mutants}
+    for path, name, first, last in names:
+        assert any((path, line) in lines for line in range(first, last + 1)), f"no mutant of {name} in {path}"
+
+
+def backward_kernels(path):
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and node.name.endswith(("_backward_loop", "_gradient_loop")):
+            yield path.name, node.name, node.lineno, node.end_lineno
 
 
 def test_a_mutant_of_a_formula_that_is_gone_is_noticed():
