@@ -22,6 +22,7 @@ def _exp_float32(x: Any) -> Any:
     """
     f = np.float32
     n = np.rint(x * f(1.44269504))
+    n = n if n > f(-126) else f(-126)  # of NaN too, which has no integer
     r = (x - n * f(0.693359375)) + n * f(2.12194440e-4)
     p = f(1.9875691500e-4) * r + f(1.3981999507e-3)
     p = p * r + f(8.3334519073e-3)

@@ -87,11 +87,14 @@ def store_loop(value: Any, column: Any, cursor: Any, table: Any, row: Any) -> No
         table[at, column] = value[0]
 
 
+_NUMBERS = (np.dtype("float32"), np.dtype("float64"), np.dtype("int64"))
+
+
 def _assignable(values: Any, *, out: Any) -> bool:
-    plain = isinstance(out, np.ndarray) and out.flags.carray and out.size and out.dtype.kind in "if"
+    plain = isinstance(out, np.ndarray) and out.flags.carray and out.size and out.dtype in _NUMBERS
     if isinstance(values, (int, float)):
         return bool(plain)
-    fits = isinstance(values, np.ndarray) and values.shape == out.shape and values.dtype.kind in "if"
+    fits = isinstance(values, np.ndarray) and values.shape == out.shape and values.dtype in _NUMBERS
     return bool(plain and fits and values.flags.c_contiguous and values.flags.aligned)
 
 
@@ -129,7 +132,8 @@ def gather(data: Any, indices: Any, *, out: Any) -> list[Step]:
 def _recordable(*measured: Any, state: Any) -> bool:
     table, cursor, row = state
     return (
-        all(isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind == "f" for value in measured)
+        all(isinstance(value, np.ndarray) and value.size == 1 and value.dtype in _NUMBERS for value in measured)
+        and all(value.flags.aligned for value in measured)
         and all(isinstance(array, np.ndarray) and array.flags.carray for array in state)
         and table.ndim == 2
         and table.shape[1:] == row.shape == (len(measured),)
