@@ -36,8 +36,8 @@ def gradcheck(
         difference = (loss(x + step · u) - loss(x - step · u)) / (2 · step),  gradient = Σ u · dx
 
     For a layer the loss is a random weighted sum of its outputs plus its penalties, and x is its inputs and each of its
-    parameters; for a loss x is the predictions; for a model it is its inputs and all its parameters. u runs through all elements of arrays of at most `max_elements`, and is
-    `number` random directions in larger ones.
+    parameters; for a loss x is the predictions; for a model it is its inputs and all its parameters. u runs through all
+    elements of arrays of at most `max_elements`, and is `number` random directions in larger ones.
 
     `subject` is copied, with its parameters, to float64 on its own backend, and stays as it is. `inputs` has shape
     (samples, features), as data of any kind; `targets` is for losses and models. Random masks are the same in all
