@@ -276,6 +276,9 @@ def test_auto_falls_back_and_says_why_once(names: None, capsys: pytest.CaptureFi
     assert nn.get_backend("auto") is CPU  # every layer of a script may ask
     assert nn.get_backend("auto", dtype="float64") is nn.get_backend("cpu", dtype="float64")
     assert capsys.readouterr().err == ""
+    nn.register_backend("gpu", none)  # a new chance, and a new reason
+    assert nn.get_backend("auto") is CPU
+    assert capsys.readouterr().err.count("buy one") == 1
     backend, reason = choose_backend("float64", "reference")
     assert backend is nn.get_backend("cpu", dtype="float64", kernels="reference")
     assert reason == "no GPU in this machine; buy one"

@@ -263,6 +263,24 @@ def test_backward_needs_a_loss_and_a_forward(xp) -> None:
         build("categorical", xp).backward(xp.asarray(Y))
 
 
+@pytest.mark.parametrize("targets", [(4,), (4, 1)])
+def test_accuracies_by_hand(xp, targets: tuple[int, ...]) -> None:
+    """Flat targets beside one column of predictions would broadcast into a table, and an accuracy above one."""
+    y = xp.asarray(np.array([1.0, 1.0, 0.0, 0.0]).reshape(targets))
+    predictions = xp.asarray([[0.9], [0.2], [0.1], [0.3]])
+    for accuracy, expected in ((nn.BinaryAccuracy(xp), 0.75), (nn.RegressionAccuracy(0.25, backend=xp), 0.5)):
+        helpers.assert_same(accuracy.calculate(predictions, y), np.float32(expected))
+    classes, labels = (
+        xp.asarray([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]]),
+        xp.asarray(xp.to_host(y).astype(int)),
+    )
+    helpers.assert_same(nn.CategoricalAccuracy(xp).calculate(classes, labels), np.float32(0.5))
+    for wrong in (xp.ones((4, 3)), xp.ones((4, 2, 1)), xp.ones(5)):
+        for accuracy in (nn.BinaryAccuracy(xp), nn.RegressionAccuracy(0.2, backend=xp), nn.CategoricalAccuracy(xp)):
+            with pytest.raises(nn.DataError, match=r"targets have|predictions but"):
+                accuracy.calculate(classes, wrong)
+
+
 # -- joined neighbours ----------------------------------------------------------------------------------------------------
 
 

@@ -202,6 +202,12 @@ def test_the_book_s_first_values(xp64) -> None:
     helpers.assert_same(dense.weights, expected)
 
 
+def test_each_parameter_of_a_layer_has_random_numbers_of_its_own(xp64) -> None:
+    dense = nn.Dense(1, 400, bias_initializer=nn.Normal(0.01), backend=xp64, seed=0)
+    helpers.assert_same(dense.biases, 0.01 * host_generator(0, 1).standard_normal((1, 400)))
+    assert not (xp64.to_host(dense.biases) == xp64.to_host(dense.weights)).any()
+
+
 def test_a_seed_gives_the_same_values_on_every_backend_and_in_both_dtypes(xp_any) -> None:
     """Drawn on the host in float64; float32 is that, rounded."""
     expected = {

@@ -286,6 +286,13 @@ def test_to_csv_and_back(xp, tmp_path) -> None:
     assert all([float(row[name]) for row in rows] == history[name] for name in history)
 
 
+def test_a_history_that_cannot_be_written(tmp_path) -> None:
+    history = train(classifier(), 1)
+    for path in (tmp_path / "no" / "such" / "folder.csv", tmp_path):
+        with pytest.raises(nn.FileError, match=f"cannot write {path}: "):
+            history.to_csv(path)
+
+
 def test_an_unknown_column_is_named() -> None:
     with pytest.raises(KeyError, match="did you mean 'accuracy'"):
         train(classifier(), 1)["acuracy"]
