@@ -1,7 +1,7 @@
 """The array-backend abstraction: everything that knows there is more than one array library."""
 
+from ..kernels.override import Override
 from .base import Backend
-from .dispatch import Override
 from .registry import available_backends, choose_backend, get_backend, register_backend, use_backend
 from .transfers import Transfers
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -17,24 +16,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ArgumentError, StateError, did_you_mean
+from ..kernels.override import Override
 
 if TYPE_CHECKING:
     from .base import Backend
 
 KERNEL_MODES = ("auto", "reference", "all")
-
-
-@dataclass(frozen=True)
-class Override:
-    """A faster implementation of one op on one backend.
-
-    `function` takes what the reference takes, without `xp`. `accepts(*args, **kwargs)` looks at dtypes and layouts
-    only, never at values. `proved` is False for GPU code that no GPU has run yet: it stays off unless kernels="all".
-    """
-
-    function: Callable[..., Any]
-    accepts: Callable[..., bool]
-    proved: bool = True
 
 
 class Op:
