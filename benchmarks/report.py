@@ -46,7 +46,9 @@ TARGETS = (
     Target("wide", _PEERS, 1.00, "wide, step / the best peer"),
     Target("inference-1", ("torch",), 0.60, "inference, batch 1 / PyTorch eager"),
     Target("spiral", ("plain-numpy",), 0.35, "spiral, reference path / plain NumPy (float64)", "nnbackend-reference"),
-    Target("spiral", ("plain-float32",), 0.35, "spiral, reference path / plain NumPy in float32", "nnbackend-reference"),
+    Target(
+        "spiral", ("plain-float32",), 0.35, "spiral, reference path / plain NumPy in float32", "nnbackend-reference"
+    ),
 )
 
 

@@ -61,7 +61,11 @@ class Peer(BasePeer):
 
     def units_done(self, units: int) -> int:
         """Whole chunks are run."""
-        return -(-units // CHUNK) * min(units, CHUNK) if self.workload.training and self.workload.batch_size is None else units
+        return (
+            -(-units // CHUNK) * min(units, CHUNK)
+            if self.workload.training and self.workload.batch_size is None
+            else units
+        )
 
 
 def _forward(parameters: Any, X: Any, rate: float, key: Any) -> Any:
@@ -154,5 +158,3 @@ def _some(workload: Workload, steps: int) -> Any:
         return _scan_batches(workload, (*rest, key), X, y, order.reshape(steps, -1))
 
     return run
-
-

@@ -32,7 +32,9 @@ class Peer(BasePeer):
             backend=nn.get_backend("cpu", kernels=self.kernels),
             seed=0,
         )
-        for layer, (weights, biases) in zip((x for x in layers if isinstance(x, nn.Dense)), workload.initial(), strict=True):
+        for layer, (weights, biases) in zip(
+            (x for x in layers if isinstance(x, nn.Dense)), workload.initial(), strict=True
+        ):
             layer.weights, layer.biases = weights, biases
         return model
 

@@ -14,8 +14,9 @@ import numpy as np
 from .. import ops as reference_ops
 from ..checks import seed as checked_seed
 from ..errors import ArgumentError, DataError, did_you_mean, shown
+from ..kernels.override import Override
 from ..rng import Random
-from .dispatch import KERNEL_MODES, Op, Ops, Override, Tape
+from .dispatch import KERNEL_MODES, Op, Ops, Tape
 from .transfers import Transfers
 
 DTYPES = ("float32", "float64")
