@@ -32,9 +32,9 @@ def prepare_inputs(xp: Backend, data: Any, n_inputs: int | None) -> Any:
             f"X has shape {inputs.shape}: the first layer expects {n_inputs} features, (samples, {n_inputs})"
         )
     inputs = xp.asarray(inputs, dtype=xp.dtype)
-    finite = xp.isfinite(inputs).all(axis=1)
+    finite = xp.isfinite(inputs)
     if not bool(xp.to_host(finite.all())):
-        row = int(np.argmin(xp.to_host(finite)))
+        row = int(np.argmin(xp.to_host(finite.all(axis=1))))
         raise DataError(
             f"row {row} of X holds NaN, infinity or a number too large for {xp.dtype}: remove or repair that sample"
         )

@@ -268,7 +268,7 @@ class Model:
         size = check_batch_size(batch_size, len(inputs))
         with self.xp.quiet(), self.xp.op_scope:
             parts = [
-                self.xp.to_host(self.built.forward(inputs[start : start + size]))
+                self.xp.to_host(self.built.answer(inputs[start : start + size]))
                 for start in range(0, len(inputs), size)
             ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -19,6 +19,9 @@ from .plan import fast
 # A product is narrow when its inner size is at most INNER, or its outer size at most OUTER (measured: `--kernels`).
 INNER, OUTER = 8, 6
 
+# A single row is multiplied by a loop while the weights are at most so many numbers, which a second-level cache holds.
+ONE_ROW = 2**18
+
 
 @loop(rows="inputs output", writes="output")
 def dense_narrow_inner(inputs: Any, weights: Any, biases: Any, floor: Any, output: Any) -> None:
@@ -81,6 +84,27 @@ def dense_narrow_outer(inputs: Any, across: Any, biases: Any, floor: Any, output
             if i + 1 < rows:
                 b = below[j] + bias
                 below[j] = least if b <= least else b
+
+
+@loop(writes="output")
+def dense_one_row(inputs: Any, weights: Any, biases: Any, floor: Any, output: Any) -> None:
+    """output = max(floor, inputs · weights + biases) for a single row, four rows of weights at a time"""
+    inner, columns = weights.shape
+    least = inputs.dtype.type(floor)
+    for j in range(columns):
+        output[0, j] = biases[0, j]
+    for k in range(0, inner - inner % 4, 4):
+        a, b, c, d = inputs[0, k], inputs[0, k + 1], inputs[0, k + 2], inputs[0, k + 3]
+        for j in range(columns):
+            output[0, j] += (a * weights[k, j] + b * weights[k + 1, j]) + (
+                c * weights[k + 2, j] + d * weights[k + 3, j]
+            )
+    for k in range(inner - inner % 4, inner):
+        for j in range(columns):
+            output[0, j] += inputs[0, k] * weights[k, j]
+    for j in range(columns):
+        value = output[0, j]
+        output[0, j] = least if value <= least else value
 
 
 @loop(rows="output", writes="output")
@@ -170,6 +194,8 @@ def inputs_gradient_narrow(dvalues: Any, across: Any, dinputs: Any) -> None:
 
 def _dense(inputs: Any, weights: Any, biases: Any, floor: float, output: Any) -> list[Step]:
     rows = len(inputs)
+    if rows == 1 and weights.size <= ONE_ROW:
+        return [Step(dense_one_row, (inputs, weights, biases, floor, output))]
     if inputs.shape[1] <= INNER:
         return [Step(dense_narrow_inner, (inputs, weights, biases, floor, output), rows)]
     if weights.shape[1] <= OUTER:
