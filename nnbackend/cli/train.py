@@ -17,7 +17,7 @@ import typer
 
 from ..activations import ReLU
 from ..backend import Backend
-from ..errors import ArgumentError, did_you_mean
+from ..errors import ArgumentError, FileError, did_you_mean
 from ..initializers import Normal
 from ..layers import Dense, Dropout, Layer
 from ..model import Model
@@ -179,8 +179,10 @@ class Train:
             return
         try:
             model.history.to_csv(self.history)
-        except OSError as error:  # a full disk does not say which file it had no room for
-            raise OSError(error.errno, error.strerror, os.fspath(self.history)) from None
+        except FileError as error:
+            if not isinstance(refused := error.__cause__, OSError):
+                raise
+            raise OSError(refused.errno, refused.strerror, os.fspath(self.history)) from None
 
     def _report(self, result: Result) -> None:
         if self.json:
