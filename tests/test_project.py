@@ -39,7 +39,7 @@ HOUSE = (
     ("history", "batches", "network", "training", "storage", "callbacks", "model"),
     ("datasets",),
     ("__init__",),
-    ("testing", "parity", "doctor", "plots", "book"),
+    ("testing", "parity", "doctor", "plots", "profile", "book"),
     ("cli",),
     ("__main__",),
 )
