@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from . import machine, report
+from . import kernels, machine, report, scaling, startup
 from .measure import disagreements, measure
 from .peers import MODULES
 from .workloads import WORKLOADS
@@ -21,8 +22,9 @@ def main() -> int:
     about = machine.describe()
     console.print(f"{about['processor']}, {about['cores']} cores, {about['system']}, Python {about['python']}, "
                   f"commit {about['commit']}, {about['date']}, load average {about['load_average']}")  # fmt: skip
+    more = _more(options, console)
     results, wrong = [], []
-    for name in options.workload or WORKLOADS:
+    for name in options.workload or ([] if more else WORKLOADS):
         workload = WORKLOADS[name]
         console.print(f"{name} ...")
         start = time.perf_counter()
@@ -30,13 +32,32 @@ def main() -> int:
         console.print(f"{name}: {time.perf_counter() - start:.0f} s")
         results.append(result)
         wrong += [f"{name}, {line}" for line in disagreements(result, workload)]
-    report.show(console, results)
+    if results:
+        report.show(console, results)
     for line in wrong:
         console.print(f"did not learn the same: {line}")
     if options.json:
-        report.write(options.json, results, machine=about, disagreements=wrong)
+        report.write(options.json, results, machine=about, disagreements=wrong, **more)
         console.print(f"written: {options.json}")
     return 1 if wrong else 0
+
+
+def _more(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    """What is asked for beside the workloads, for the JSON file."""
+    found: dict[str, Any] = {}
+    if options.startup:
+        found["startup"] = startup.run()
+        console.print(startup.table(found["startup"]))
+    if options.kernels:
+        found["kernels"] = kernels.run()
+        console.print(kernels.table(found["kernels"]))
+    if options.scaling:
+        measured = scaling.run(rounds=min(3, options.rounds), seconds=options.seconds / 5)
+        console.print(scaling.table(measured))
+        scaling.plot(measured, options.scaling)
+        console.print(f"written: {options.scaling}")
+        found["scaling"] = scaling.as_json(measured)
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peer", action="append", choices=list(MODULES), help="only these (repeatable)")
     parser.add_argument("--rounds", type=int, default=9, help="how often every peer has its turn")
     parser.add_argument("--seconds", type=float, default=0.5, help="about how long a turn takes")
+    parser.add_argument("--startup", action="store_true", help="imports and first steps, instead of the workloads")
+    parser.add_argument("--kernels", action="store_true", help="each CPU kernel against its reference, instead")
+    parser.add_argument("--scaling", type=Path, metavar="PLOT.png", help="how time grows with samples, width and depth")
     parser.add_argument("--json", type=Path, help="write all results there, such as benchmarks/results/NAME.json")
     return parser
 

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from .peers import MODULES
-from .workloads import WORKLOADS
+from .workloads import workload as workload_of
 
 
 def load(name: str) -> Any:
@@ -36,7 +36,7 @@ def serve(name: str, workload_name: str) -> None:
     def answer(**fields: Any) -> None:
         print(json.dumps(fields), file=answers, flush=True)
 
-    workload = WORKLOADS[workload_name]
+    workload = workload_of(workload_name)
     began = time.perf_counter()
     kind = load(name)
     if kind is None or not kind.takes(workload):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -78,3 +79,17 @@ WORKLOADS = {
         Workload("inference-10000", (784, 128, 128, 10), lambda: clusters(10_000, 784, 10), "call", training=False),
     )
 }  # fmt: skip
+
+
+def scaled(samples: int, width: int, depth: int) -> Workload:
+    """The spiral with so many samples a class, and so many hidden layers of that width; for `--scaling`."""
+    name = f"scaled-{samples}-{width}-{depth}"
+    return Workload(name, (2, *[width] * depth, 3), partial(spiral, samples), "step", checked_steps=1)
+
+
+def workload(name: str) -> Workload:
+    """By its name."""
+    if name.startswith("scaled-"):
+        samples, width, depth = map(int, name.split("-")[1:])
+        return scaled(samples, width, depth)
+    return WORKLOADS[name]
