@@ -156,9 +156,9 @@ class _Owners:
         for owned, arrays in ((self._parameters, used), (self._measured, written), (self._buffers, used[::-1])):
             for array in arrays:
                 for name, other in owned:
-                    if array is other or _base(array) is _base(other):
-                        if owned is not self._parameters or array.shape == other.shape:
-                            return name
+                    # all parameters share one memory; what a layer keeps may be views of its buffers
+                    if array is other or (owned is self._buffers and _base(array) is _base(other)):
+                        return name
         return ""
 
 
