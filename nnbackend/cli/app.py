@@ -13,12 +13,13 @@ from typer.main import get_command
 
 from .. import __version__
 from ..errors import did_you_mean
+from .doctor import Doctor
 from .guard import CommandLineError
 from .parity import Parity
 from .train import Train
 
 # A command is a dataclass: its fields are the arguments and options, its docstring the help, and its call does the work.
-COMMANDS: dict[str, Callable[..., Callable[[], int]]] = {"train": Train, "parity": Parity}
+COMMANDS: dict[str, Callable[..., Callable[[], int]]] = {"train": Train, "parity": Parity, "doctor": Doctor}
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]}

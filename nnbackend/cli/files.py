@@ -29,3 +29,13 @@ def check_picture(option: str, path: Path) -> None:
 
     check_file(path)
     check_writable(option, path)
+
+
+def check_animation(option: str, path: Path) -> None:
+    """Raise if an animation cannot be drawn and written there."""
+    from ..plots import check_file
+
+    check_file(path.with_suffix(".png"))  # raises without matplotlib, which brings Pillow along
+    if path.suffix.lower() != ".gif":
+        raise ArgumentError(f"{option} {path}: animations are written as .gif only: name it {path.with_suffix('.gif')}")
+    check_writable(option, path)

@@ -129,6 +129,17 @@ def step_bar(total: int, *, shown: bool, to_stderr: bool = False) -> Iterator[Ca
         yield step
 
 
+@contextlib.contextmanager
+def reading_bar() -> Iterator[Callable[[int, int], None] | None]:
+    """A block with a progress bar on stderr for reading images; gives what moves it, None where nobody looks at it."""
+    if not on_terminal(sys.stderr):
+        yield None
+        return
+    with _progress(to_stderr=True) as progress:
+        task = progress.add_task("reading images", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total, refresh=True)
+
+
 def _progress(*more: str, to_stderr: bool) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

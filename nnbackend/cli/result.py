@@ -22,6 +22,23 @@ def describe(model: Model) -> str:
     return f"network: {', '.join(layers)}; {model.optimizer!r}"
 
 
+def figures(model: Model, evaluation: Evaluation, kind: str, X: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """What was measured on a data set, with the mean absolute error of a regression."""
+    found: dict[str, Any] = {"accuracy": evaluation.accuracy, "data_loss": evaluation.data_loss}
+    if kind == "regression":
+        found["mean_absolute_error"] = float(np.abs(model.predict(X) - np.reshape(y, (len(X), -1))).mean())
+    return {**found, "samples": len(X)}
+
+
+def sentence(found: dict[str, Any], samples: str) -> str:
+    """These figures in a line. The book, too, prints accuracy and data loss on fresh data."""
+    loss = found["data_loss"]
+    error = f", mean absolute error: {found['mean_absolute_error']:.4f}" if "mean_absolute_error" in found else ""
+    what = f"{samples} samples".strip()
+    shown = f"{loss:.3f}" if loss >= 0.01 else f"{loss:.2e}"
+    return f"acc: {found['accuracy']:.3f}, loss: {shown}{error} ({found['samples']:,} {what})"
+
+
 @dataclass
 class Result:
     """What a run came to."""
@@ -31,53 +48,62 @@ class Result:
     reason: str
     seconds: float
     first_epoch_seconds: float
+    #: Epochs of this very run: fewer than the model's where it was resumed.
+    epochs: int
 
     def __post_init__(self) -> None:
         self.last = self.model.history.row(-1)
-        self.steps = self.model.optimizer.iterations if self.model.optimizer is not None else 0
+        optimizer = self.model.optimizer
+        self.steps = optimizer.iterations if optimizer is not None else 0
         self.validation: Evaluation = self.model.evaluate(*self.task.fresh)
 
     @property
-    def steps_per_second(self) -> float:
-        """Over all epochs but the first, in which kernels may be compiled."""
-        epochs = len(self.model.history)
-        if epochs == 1:
-            return self.steps / self.seconds
-        return self.steps * (epochs - 1) / epochs / (self.seconds - self.first_epoch_seconds)
+    def steps_per_second(self) -> float | None:
+        """Over all epochs but the first, in which kernels may be compiled. None where no epoch was left to train."""
+        if not self.epochs:
+            return None
+        steps = self.steps * self.epochs / self.last["epoch"]
+        if self.epochs == 1:
+            return steps / self.seconds
+        return steps * (self.epochs - 1) / self.epochs / (self.seconds - self.first_epoch_seconds)
 
     @property
     def _speed(self) -> str:
+        if self.steps_per_second is None:
+            return f"nothing was left to train: all {self.last['epoch']:,} epochs were done before"
         waited = self.first_epoch_seconds
         compiled = f", after {waited:.1f} s for the first epoch" if waited > 0.5 + 0.1 * self.seconds else ""
-        epochs = f"{self.last['epoch']:,} epochs in {self.seconds:.2f} s"
-        return f"{epochs}: {self.steps_per_second:,.0f} steps a second{compiled}"
+        resumed = (
+            f", resumed after epoch {self.last['epoch'] - self.epochs:,}" if self.epochs < self.last["epoch"] else ""
+        )
+        epochs = f"{self.epochs:,} epochs in {self.seconds:.2f} s"
+        return f"{epochs}{resumed}: {self.steps_per_second:,.0f} steps a second{compiled}"
 
     @property
-    def validation_error(self) -> float | None:
-        """The mean absolute error on fresh data, of a regression."""
-        if self.task.kind != "regression":
-            return None
-        X, y = self.task.fresh
-        return float(np.abs(self.model.predict(X) - y).mean())
+    def _figures(self) -> dict[str, Any]:
+        return figures(self.model, self.validation, self.task.kind, *self.task.fresh)
 
     def lines(self, *, with_training: bool) -> list[str]:
-        """For people. The book, too, prints accuracy and data loss on fresh data."""
-        loss = self.validation.data_loss
-        validation = f"validation, acc: {self.validation.accuracy:.3f}, loss: {loss:{'.3f' if loss >= 0.01 else '.2e'}}"
-        if self.validation_error is not None:
-            validation += f", mean absolute error: {self.validation_error:.4f}"
-        lines = [
-            f"{validation} ({len(self.task.fresh[0]):,} fresh samples)",
-            self._speed,
-        ]
+        """For people."""
+        lines = [f"validation, {sentence(self._figures, self.task.fresh_name)}", self._speed]
         return [f"training, {format_row(self.last).split(', ', 1)[1]}", *lines] if with_training else lines
+
+    def record(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """How the model was trained, for its file. Without times, so that equal runs give equal files."""
+        xp = self.model.xp
+        return {
+            "data": self.task.name,
+            "task": self.task.kind,
+            **settings,
+            "backend": f"{xp.name} ({xp.description}), {xp.dtype}",
+            "training": self.last,
+            "validation": self._figures,
+            "nnbackend": __version__,
+        }
 
     def document(self) -> dict[str, Any]:
         """For programs."""
         xp, model = self.model.xp, self.model
-        validation = {"accuracy": self.validation.accuracy, "data_loss": self.validation.data_loss}
-        if self.validation_error is not None:
-            validation["mean_absolute_error"] = self.validation_error
         return {
             "nnbackend": __version__,
             "data": {"name": self.task.name, "task": self.task.kind, "samples": len(self.task.training[0])},
@@ -95,8 +121,9 @@ class Result:
                 "seed": model.seed,
             },
             "training": self.last,
-            "validation": {**validation, "samples": len(self.task.fresh[0])},
+            "validation": self._figures,
             "seconds": self.seconds,
+            "epochs": self.epochs,
             "steps": self.steps,
             "first_epoch_seconds": self.first_epoch_seconds,
             "steps_per_second": self.steps_per_second,

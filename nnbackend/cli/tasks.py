@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..activations import Linear, Sigmoid, Softmax
 from ..errors import ArgumentError, did_you_mean
 from ..layers import Layer
 from ..losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError
+from .output import reading_bar
 
 Data = tuple[np.ndarray, np.ndarray]
 
@@ -36,18 +38,26 @@ ENDINGS = {
 class Defaults:
     """The book's settings for a task; Adam throughout."""
 
-    samples: int
+    samples: int = 100
     hidden: tuple[int, ...] = (64,)
     learning_rate: float = 0.02
     decay: float = 5e-7
     l2: float = 5e-4
     initial_weights: float = 0.01
+    epochs: int = 10_000
+    batch_size: int | None = None
+    print_every: int = 100
 
 
 CHAPTER_14 = Defaults(samples=100)
 CHAPTER_16 = Defaults(samples=100, learning_rate=0.001)
 # With weights of 0.01 most seeds never learn the whole period, as the book shows.
 CHAPTER_17 = Defaults(samples=1000, hidden=(64, 64), learning_rate=0.005, decay=1e-3, l2=0.0, initial_weights=0.1)
+CHAPTER_19 = Defaults(
+    hidden=(128, 128), learning_rate=0.001, decay=1e-3, l2=0.0, epochs=10, batch_size=128, print_every=1
+)
+# There are few digits, twelve steps an epoch, so they take more epochs and larger weights.
+DIGITS = replace(CHAPTER_19, epochs=20, initial_weights=0.1)
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,11 @@ class Task:
     fresh: Data
     n_outputs: int
     defaults: Defaults
+    #: What the fresh data are: drawn anew, or the test set.
+    fresh_name: str = "fresh"
+    class_names: tuple[str, ...] | None = None
+    #: What is to be done to data of the user's own first; part of a model file.
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ending(self) -> Ending:
@@ -73,11 +88,32 @@ class Task:
         return f"{self.name}: {samples:,} samples with {features} feature{plural}, {self.kind}{classes}"
 
 
-def load_task(name: str, *, samples: int | None, classes: int | None, binary: bool, seed: int) -> Task:
-    """The data set of that name. Fresh data are drawn with the next seed; for the sine, they lie between the samples."""
-    if name not in TASKS:
-        raise ArgumentError(f"unknown data set {name!r}: {did_you_mean(name, TASKS)}")
-    return TASKS[name](name, samples=samples, classes=classes, binary=binary, seed=seed)
+def load_task(
+    name: str, *, samples: int | None, classes: int | None, binary: bool, seed: int, path: Path | None = None
+) -> Task:
+    """The data set of that name. Fresh data are drawn with the next seed; for the sine, they lie between the samples.
+
+    `path` is where Fashion-MNIST is; the other sets need none.
+    """
+    if name not in DATA_SETS:
+        raise ArgumentError(f"unknown data set {name!r}: {did_you_mean(name, DATA_SETS)}")
+    if name in IMAGES:
+        for option, given in (
+            ("--samples", samples is not None),
+            ("--classes", classes is not None),
+            ("--binary", binary),
+        ):
+            if given:
+                raise ArgumentError(
+                    f"{option} is for made-up points, and {name} are images that there are: leave it out"
+                )
+    if name == "fashion-mnist":
+        return _fashion_mnist(name, seed, path)
+    if path is not None:
+        raise ArgumentError(f"--data {path} is for fashion-mnist: {name} needs none, leave it out")
+    if name == "digits":
+        return _images(name, datasets.digits(seed=seed), DIGITS)
+    return POINTS[name](name, samples=samples, classes=classes, binary=binary, seed=seed)
 
 
 def _points(name: str, *, samples: int | None, classes: int | None, binary: bool, seed: int) -> Task:
@@ -108,4 +144,30 @@ def _sine(name: str, *, samples: int | None, classes: int | None, binary: bool, 
     return Task(name, "regression", (X, y), (X_fresh, y_fresh), 1, CHAPTER_17)
 
 
-TASKS: dict[str, Callable[..., Task]] = {"spiral": _points, "vertical": _points, "sine": _sine}
+def _fashion_mnist(name: str, seed: int, path: Path | None) -> Task:
+    if path is None:
+        raise ArgumentError(
+            "fashion-mnist needs --data PATH: the book's fashion_mnist_images.zip or its folder, or the folder of the four "
+            "original files train-images-idx3-ubyte.gz, ..."
+        )
+    with reading_bar() as progress:
+        return _images(name, datasets.fashion_mnist(path, seed=seed, progress=progress), CHAPTER_19)
+
+
+def _images(name: str, images: datasets.ImageSet, defaults: Defaults) -> Task:
+    return Task(
+        name,
+        "classification",
+        (images.X_train, images.y_train),
+        (images.X_test, images.y_test),
+        len(images.label_names),
+        defaults,
+        fresh_name="test",
+        class_names=images.label_names,
+        preprocessing={"image_shape": list(images.shape), "scaled_to": [-1.0, 1.0]},
+    )
+
+
+POINTS: dict[str, Callable[..., Task]] = {"spiral": _points, "vertical": _points, "sine": _sine}
+IMAGES = ("digits", "fashion-mnist")
+DATA_SETS = (*POINTS, *IMAGES)
