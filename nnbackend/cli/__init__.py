@@ -2,10 +2,16 @@
 
     guard.py      errors become one sentence and an exit status, in one place
     app.py        the commands, and what is said about a wrong command line
-    train.py, parity.py   one command each: a dataclass whose fields are the options and whose call does the work
+    train.py, evaluate.py, predict.py, show.py, parity.py
+                  one command each: a dataclass whose fields are the options and whose call does the work
+    options.py    what several commands take: the model file, the backend
     tasks.py      what each data set asks of a network
+    rows.py       files of numbers
+    answers.py    what outputs say: classes and probabilities
+    pictures.py   what a network has learned, drawn
     output.py     the backend that is used and why, lines, the progress bar
-    result.py, parity_reports.py   what the commands report, for people and as JSON
+    result.py, show_text.py, parity_reports.py
+                  what the commands report, for people and as JSON
 
 Typer and rich are imported by `main`, not by importing this package.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -13,19 +14,28 @@ from typer.main import get_command
 
 from .. import __version__
 from ..errors import did_you_mean
-from .doctor import Doctor
+from .evaluate import Evaluate
 from .guard import CommandLineError
 from .parity import Parity
+from .predict import Predict
+from .show import Show
 from .train import Train
 
 # A command is a dataclass: its fields are the arguments and options, its docstring the help, and its call does the work.
-COMMANDS: dict[str, Callable[..., Callable[[], int]]] = {"train": Train, "parity": Parity, "doctor": Doctor}
+COMMANDS: dict[str, Callable[..., Callable[[], int]]] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "predict": Predict,
+    "show": Show,
+    "parity": Parity,
+}
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]}
 )
 for name, command in COMMANDS.items():
-    app.command(name)(command)
+    # Lines of a docstring end where ours do; Typer fills its first paragraph only.
+    app.command(name, help=re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(command.__doc__ or "")))(command)
 
 
 @app.callback(invoke_without_command=True)

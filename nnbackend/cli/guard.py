@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 
 from ..errors import NNBackendError, NonFiniteLossError
@@ -36,7 +37,7 @@ def run_guarded(job: Callable[[], int]) -> int:
     With NNBACKEND_TRACEBACK=1 in the environment errors are raised as they are.
     """
     try:
-        with _ending_on_request():
+        with _ending_on_request(), _plain_warnings():
             status = job()
             _flush(sys.stdout)
     except BaseException as error:
@@ -50,6 +51,23 @@ def run_guarded(job: Callable[[], int]) -> int:
                 print(f"nnbackend: {sentence}", file=sys.stderr, flush=True)
         _silence_unwritable_output()
     return status
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """A block in which a warning is a sentence on stderr, without the line of our source that it comes from."""
+
+    def show(message: Warning | str, *where: object, **more: object) -> None:
+        text = " ".join(str(message).split())
+        if sys.stderr is not None:
+            with contextlib.suppress(OSError, ValueError):
+                print(f"nnbackend: warning: {text}", file=sys.stderr, flush=True)
+
+    with warnings.catch_warnings():
+        if not sys.warnoptions:  # who asked Python for something else gets that
+            warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield
 
 
 @contextlib.contextmanager

@@ -1,0 +1,90 @@
+"""`nnbackend predict`: what a saved model says of a picture or of rows of numbers (book, chapter 22)."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ..datasets import load_image
+from ..errors import ArgumentError, DataError
+from ..model import Model
+from ..storage.files import write_file
+from .answers import Answers
+from .files import check_writable
+from .options import AsJson, BackendName, DtypeName, ModelFile, load
+from .rows import ROWS, finite, read_rows, to_csv
+
+
+@dataclass
+class Predict:
+    """Print what a saved model says of a picture, or of rows of numbers.
+
+    A picture (.png, .jpg, ...) is turned to grey, resized, inverted and scaled as in the book's chapter 22, and its label is
+    printed. For the rows of a .npy or .csv file a table is printed: the class and all probabilities, or the outputs.
+    """
+
+    model: ModelFile
+    inputs: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT", help="A picture, or a .npy or .csv file with a row a sample.", show_default=False
+        ),
+    ]
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Write the table here instead of printing it.")
+    ] = None
+    invert: Annotated[
+        bool,
+        typer.Option(
+            "--invert/--no-invert", help="Whether the picture is dark on light, unlike those it learned from."
+        ),
+    ] = True
+    backend: BackendName = None
+    dtype: DtypeName = None
+    json: AsJson = False
+
+    def __call__(self) -> int:
+        """Do it."""
+        model, _, _ = load(self.model, self.backend, self.dtype)
+        check_writable("--output", self.output)
+        is_table = self.inputs.suffix.lower() in ROWS
+        X = finite(read_rows(self.inputs), self.inputs) if is_table else self._picture(model)
+        answers = Answers(model, model.predict(X))
+        table = to_csv(answers.columns, answers.rows())
+        if self.output is not None:
+            write_file(self.output, table.encode())
+        if self.json:
+            print(json.dumps(self._document(answers), indent=2))
+        elif not is_table:
+            print(answers.sentence())
+        elif self.output is None:
+            print(table, end="")
+        return 0
+
+    def _picture(self, model: Model) -> np.ndarray:
+        return load_image(self.inputs, shape=image_shape(model, self.model), invert=self.invert)
+
+    def _document(self, answers: Answers) -> dict[str, Any]:
+        predictions = [dict(zip(answers.columns, row, strict=True)) for row in answers.rows()]
+        return {"model": str(self.model), "input": str(self.inputs), "task": answers.kind, "predictions": predictions}
+
+
+def image_shape(model: Model, path: Path) -> tuple[int, int]:
+    """Height and width of the images that a model takes: those its file names, else a square of its inputs."""
+    named, n_inputs = model.preprocessing.get("image_shape"), model.n_inputs or 0
+    if named is not None:
+        if not (isinstance(named, list) and len(named) == 2 and all(type(size) is int and size > 0 for size in named)):
+            raise DataError(f"{path} names an image_shape of {named!r}: expected [height, width]")
+        return named[0], named[1]
+    side = math.isqrt(n_inputs)
+    if side < 2 or side * side != n_inputs:
+        raise ArgumentError(
+            f"{path} takes {n_inputs or 'any number of'} inputs, which are no square image: give it a .npy or .csv file of rows"
+        )
+    return side, side

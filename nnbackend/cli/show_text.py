@@ -1,0 +1,85 @@
+"""The parts of what `nnbackend show` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..storage import Contents
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def architecture(model: Mapping[str, Any], arrays: Arrays) -> list[str]:
+    """Layers with the number of their parameters, then what is behind them."""
+    rows, seen = [("layer", "parameters", "type")], dict[str, int]()
+    for entry in model["layers"]:
+        kind = entry["class"].lower()
+        seen[kind] = seen.get(kind, 0) + 1
+        name = f"{kind}_{seen[kind]}"
+        size = sum(a.size for key, a in arrays.items() if key.startswith(f"parameters/{name}."))
+        rows.append((name, f"{size:,}", part({**entry, "arguments": _without_initializers(entry)})))
+    parts = [f"{place}: {part(model[place])}" for place in ("loss", "optimizer", "accuracy") if model[place]]
+    return [*table(rows), *parts]
+
+
+def part(entry: Any) -> str:
+    """A layer, loss or regularizer as one would write it. Arguments that are None are left out."""
+    if isinstance(entry, list):
+        return f"[{', '.join(map(part, entry))}]"
+    if not isinstance(entry, dict):
+        return f"{entry:g}" if isinstance(entry, float) else repr(entry)
+    given = [f"{name}={part(value)}" for name, value in entry["arguments"].items() if value is not None]
+    return f"{entry['class']}({', '.join(given)})"
+
+
+def _without_initializers(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments that still matter once a layer has its values, sizes first."""
+    given = {name: value for name, value in entry["arguments"].items() if not name.endswith("_initializer")}
+    return dict(sorted(given.items(), key=lambda item: not item[0].startswith("n_")))
+
+
+def parameter_lines(arrays: Arrays) -> list[str]:
+    """Every parameter: its shape, and between which values it lies."""
+    total = 0
+    rows: list[tuple[str, ...]] = [("parameter", "shape", "smallest", "largest", "mean size")]
+    for name, array in sorted(arrays.items()):
+        if not name.startswith("parameters/"):
+            continue
+        total += array.size
+        values = (array.min(), array.max(), np.abs(array).mean()) if array.size else (0, 0, 0)
+        shape = " × ".join(map(str, array.shape)) or "1"
+        rows.append((name.removeprefix("parameters/"), shape, *(f"{value:.4g}" for value in values)))
+    return [*table(rows), f"{total:,} parameters"]
+
+
+def record_lines(model: Mapping[str, Any], contents: Contents) -> list[str]:
+    """How it was trained, as far as the file says it."""
+    text = [f"trained for {model['epoch']:,} epochs, seed {model['seed']}"]
+    if model["optimizer"] is not None:
+        steps, rate = model["optimizer"]["iterations"], model["optimizer"]["current_learning_rate"]
+        text[0] += f", {steps:,} steps, last learning rate {rate:g}"
+    for name, value in {**model["training_record"], **model["preprocessing"]}.items():
+        if value is not None:
+            text.append(f"  {name}: {_plain(value)}")
+    text += [f"  {n}: array of {a.shape}" for n, a in contents.arrays.items() if n.startswith("preprocessing/")]
+    if "run" in contents.document:
+        text.append("a checkpoint: training can go on from here with --checkpoint FOLDER --resume")
+    return text
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(entry)}" for name, entry in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Columns below each other, with a line under the head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    text = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [text[0], "  ".join("-" * width for width in widths), *text[1:]]
