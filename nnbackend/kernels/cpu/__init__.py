@@ -15,11 +15,18 @@ def overrides() -> dict[str, Sequence[Any]]:
 
     Numba is imported here and nowhere earlier. Nothing is compiled before it is called.
     """
-    try:
-        import numba  # noqa: F401
-    except ImportError:
+    if why_none() is not None:
         return {}
     from . import activations, dropout, losses, moving, optimizers, products  # noqa: F401
     from .plan import OVERRIDES
 
     return dict(OVERRIDES)
+
+
+def why_none() -> ImportError | None:
+    """What Numba's import fails with, or None where it works."""
+    try:
+        import numba  # noqa: F401
+    except ImportError as error:
+        return error
+    return None
