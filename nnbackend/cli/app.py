@@ -14,6 +14,7 @@ from typer.main import get_command
 
 from .. import __version__
 from ..errors import did_you_mean
+from .doctor import Doctor
 from .evaluate import Evaluate
 from .guard import CommandLineError
 from .parity import Parity
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., Callable[[], int]]] = {
     "predict": Predict,
     "show": Show,
     "parity": Parity,
+    "doctor": Doctor,
 }
 
 app = typer.Typer(
