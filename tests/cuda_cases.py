@@ -101,6 +101,8 @@ def _gather(m: Maker, n: int, k: int) -> Call:
 CASES: dict[str, Callable[[Maker, int, int], Call]] = {
     "dense": _dense,
     "dense_relu": _dense,
+    "weights_gradient": lambda m, n, k: call(m.real(n, 4), m.real(n, k), out=m.out(4, k)),
+    "inputs_gradient": lambda m, n, k: call(m.real(n, k), m.real(4, k), out=m.out(n, 4)),
     "biases_gradient": lambda m, n, k: call(m.real(n, k), out=m.out(1, k)),
     "relu_backward": _elementwise,
     "relu_biases_gradient": lambda m, n, k: call(m.real(n, k), m.real(n, k), out=(m.out(n, k), m.out(1, k))),
@@ -169,9 +171,9 @@ CASES: dict[str, Callable[[Maker, int, int], Call]] = {
     "record": _record,
 }
 
-# Ops without a kernel: a matrix product alone, or one call of the array library that nothing is joined to.
+# Ops without a kernel: one call of the array library that nothing is joined to.
 WITHOUT_KERNEL = {
-    *("weights_gradient", "inputs_gradient", "relu", "multiply", "assign"),
+    *("relu", "multiply", "assign"),
     *("dropout_mask", "binary_predictions", "regression_hits"),  # these and the next for nnbackend.book
     *("bias_corrections", "adam_unfolded"),
 }

@@ -20,6 +20,7 @@ from .dispatch import KERNEL_MODES, Op, Ops, Tape
 from .transfers import Transfers
 
 DTYPES = ("float32", "float64")
+PRECISIONS = ("float32", "tf32", "bfloat16")  # of the factors in matrix products of float32 arrays
 
 # Creation functions that take the backend's dtype when none is given.
 _CREATION = ("empty", "eye", "full", "identity", "linspace", "ones", "zeros")
@@ -67,6 +68,8 @@ class Backend:
         self.dtype = np.dtype(dtype)
         self.index_dtype = np.dtype("int64")
         self.kernels = kernels
+        self.matmul_precision = "float32"
+        self.steps_per_launch = 1  # how many training steps are worth one compiled step
         self.transfers = Transfers()
         self.op_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         self.device_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
@@ -208,8 +211,10 @@ class Backend:
         return f"NumPy {np.__version__}"
 
     def __repr__(self) -> str:
-        kernels = "" if self.kernels == "auto" else f", kernels={self.kernels!r}"
-        return f"get_backend({self.name!r}, dtype={self.dtype.name!r}{kernels})"
+        others = "" if self.kernels == "auto" else f", kernels={self.kernels!r}"
+        if self.matmul_precision != "float32":
+            others += f", matmul_precision={self.matmul_precision!r}"
+        return f"get_backend({self.name!r}, dtype={self.dtype.name!r}{others})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Backend:
         return self
@@ -217,7 +222,7 @@ class Backend:
     def __reduce__(self) -> tuple[Any, ...]:
         from .registry import get_backend
 
-        return get_backend, (self.name, self.dtype.name, self.kernels)
+        return get_backend, (self.name, self.dtype.name, self.kernels, self.matmul_precision)
 
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -276,6 +281,22 @@ def check_settings(dtype: Any, kernels: Any) -> tuple[str, str]:
     if not isinstance(kernels, str) or kernels not in KERNEL_MODES:
         raise ArgumentError(f"unknown kernel mode {shown(kernels)}: {did_you_mean(kernels, KERNEL_MODES)}")
     return name, kernels
+
+
+def check_precision(precision: Any, family: str, kernels: str) -> str:
+    """The precision of matrix products, or `ArgumentError` where it is unknown or the backend has no choice."""
+    if not isinstance(precision, str) or precision not in PRECISIONS:
+        raise ArgumentError(f"unknown matmul_precision {shown(precision)}: {did_you_mean(precision, PRECISIONS)}")
+    if precision != "float32" and family != "gpu":
+        raise ArgumentError(
+            f"matmul_precision {precision!r} is for backend 'gpu', not for {family!r}: use 'float32' there"
+        )
+    if precision != "float32" and kernels != "all":
+        raise ArgumentError(
+            f"matmul_precision {precision!r} with kernels={kernels!r}: it is computed by products that no GPU has run yet "
+            '(docs/gpu-status.md), so ask for kernels="all" as well'
+        )
+    return precision
 
 
 def checked_dtype(dtype: Any) -> np.dtype:

@@ -19,8 +19,10 @@ import numpy as np
 
 from ..errors import BackendError
 from .base import Backend
+from .graph import CapturedStep, CaptureStream
 
 _WHEELS = ("cupy-cuda12x", "cupy-cuda13x", "cupy-cuda11x", "cupy")
+STEPS_PER_LAUNCH = 16  # captured together: a launch costs the host some microseconds, a small step the GPU hardly more
 _DLPACK_CUDA = 2  # kDLCUDA of the DLPack standard: memory of a CUDA device
 _NO_DEVICE = (
     "backend 'gpu' cannot be used: the driver sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES, "
@@ -32,13 +34,16 @@ _INSTALL = "install it with: pip install 'nnbackend[cuda13]' (CUDA 13, driver 58
 class GPUBackend(Backend):
     """CuPy on one CUDA device. Every op runs with that device current."""
 
-    def __init__(self, device: int | None, *, dtype: str, kernels: str) -> None:
+    def __init__(self, device: int | None, *, dtype: str, kernels: str, matmul_precision: str = "float32") -> None:
         cupy = probe(device or 0)
         from ..kernels import cuda_overrides
 
-        overrides = cuda_overrides() if kernels != "reference" else None
+        overrides = cuda_overrides(matmul_precision) if kernels != "reference" else None
         name = "gpu" if device is None else f"gpu:{device}"
         super().__init__(name, cupy, dtype=dtype, kernels=kernels, overrides=overrides)
+        self.matmul_precision = matmul_precision
+        self.steps_per_launch = STEPS_PER_LAUNCH if kernels == "all" else 1
+        self._capture = CaptureStream(cupy)
         self.device = device or 0
         self.several = cupy.cuda.runtime.getDeviceCount() > 1
         if self.several:  # one alone is always current
@@ -97,8 +102,8 @@ class GPUBackend(Backend):
         return contextlib.nullcontext()
 
     def compiled_step(self, step: Callable[[], None], *, only_ops: bool = False) -> Callable[[], None]:
-        """`step` itself: capturing it as a CUDA graph is not proved on a GPU yet (docs/gpu-status.md)."""
-        return step
+        """`step` itself; with kernels="all" a CUDA graph of it, which is not proved on a GPU yet (docs/gpu-status.md)."""
+        return CapturedStep(self, self._capture, step) if self.kernels == "all" else step
 
     @property
     def description(self) -> str:
@@ -106,6 +111,8 @@ class GPUBackend(Backend):
         properties = cupy.cuda.runtime.getDeviceProperties(self.device)
         driver = cupy.cuda.runtime.driverGetVersion()
         tf32 = ", TF32 products (CUPY_TF32 is set)" if os.environ.get("CUPY_TF32") == "1" else ""
+        if self.matmul_precision != "float32":
+            tf32 = f", {self.matmul_precision} products"
         return (
             f"{properties['name'].decode()}, {properties['totalGlobalMem'] / 2**30:.0f} GiB, CuPy {cupy.__version__}, "
             f"driver for CUDA {driver // 1000}.{driver % 1000 // 10}{tf32}"

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError, BackendError, did_you_mean, shown
-from .base import Backend, check_settings, describe
+from .base import Backend, check_precision, check_settings, describe
 
-# A factory takes the device number (None where the name has none), the dtype's name and the kernel mode.
-Factory = Callable[[int | None, str, str], Backend]
+# A factory takes the device number (None where the name has none), the dtype's name and the kernel mode; that of "gpu" also
+# `matmul_precision`, where it is not float32.
+Factory = Callable[..., Backend]
 
 _factories: dict[str, Factory] = {}
-_cache: dict[tuple[str, str, str], Backend] = {}
+_cache: dict[tuple[str, ...], Backend] = {}
 _lock = threading.RLock()  # two threads that ask for one backend get one object
 _said: set[str] = set()  # the reasons why "auto" took the CPU that were printed already
 _innermost: contextvars.ContextVar[Backend | None] = contextvars.ContextVar("nnbackend_backend", default=None)
@@ -51,12 +52,19 @@ def register_backend(name: str, factory: Factory) -> None:
         _said.clear()
 
 
-def get_backend(name: str | Backend | None = None, dtype: Any = None, kernels: str | None = None) -> Backend:
+def get_backend(
+    name: str | Backend | None = None,
+    dtype: Any = None,
+    kernels: str | None = None,
+    matmul_precision: str | None = None,
+) -> Backend:
     """The backend of that name: "cpu", "gpu", "gpu:1", "auto", "strict", or a registered one.
 
     Without a name: that of the innermost `use_backend`, else of the environment variable NNBACKEND, else "cpu".
     `dtype` is "float32" (default) or "float64". `kernels` is "auto" (faster versions of ops where they are proved),
-    "reference" (none) or "all" (GPU kernels that no GPU has run yet too). The same arguments give the same object.
+    "reference" (none) or "all" (GPU kernels that no GPU has run yet too). `matmul_precision` is how the GPU rounds the factors
+    of float32 matrix products: "float32" (default, not at all), "tf32" or "bfloat16", faster; they need kernels="all".
+    The same arguments give the same object.
 
     Asking for "gpu" where none works raises `BackendError`, in one sentence that says what to do. Only "auto" falls
     back to the CPU; it prints why, once, and stays with what it took.
@@ -68,20 +76,24 @@ def get_backend(name: str | Backend | None = None, dtype: Any = None, kernels: s
     if isinstance(name, Backend) or name is None:
         base = name if isinstance(name, Backend) else _innermost.get()
         if base is None:
-            return _default(dtype, kernels)
-        if dtype is None and kernels is None:
+            return _default(dtype, kernels, matmul_precision)
+        if dtype is None and kernels is None and matmul_precision is None:
             return base
         settings = check_settings(base.dtype if dtype is None else dtype, base.kernels if kernels is None else kernels)
-        return _build(base.name, *settings)
+        return _build(base.name, *settings, base.matmul_precision if matmul_precision is None else matmul_precision)
     settings = check_settings("float32" if dtype is None else dtype, "auto" if kernels is None else kernels)
-    return _auto(*settings) if isinstance(name, str) and name == "auto" else _build(name, *settings)
+    precision = "float32" if matmul_precision is None else matmul_precision
+    if isinstance(name, str) and name == "auto":
+        check_precision(precision, "auto", settings[1])
+        return _auto(*settings)
+    return _build(name, *settings, precision)
 
 
-def _default(dtype: Any, kernels: str | None) -> Backend:
+def _default(dtype: Any, kernels: str | None, matmul_precision: str | None) -> Backend:
     """What is used where nobody said anything: the environment decides, else it is the CPU."""
     named = os.environ.get("NNBACKEND")
     try:
-        return get_backend(named or "cpu", dtype, kernels)
+        return get_backend(named or "cpu", dtype, kernels, matmul_precision)
     except BackendError as error:
         raise BackendError(f"{error} (the name is that of the environment variable NNBACKEND)") from None
 
@@ -108,12 +120,14 @@ def choose_backend(dtype: Any = None, kernels: str | None = None) -> tuple[Backe
     return backend, "a GPU works here"
 
 
-def _build(name: Any, dtype: str, kernels: str) -> Backend:
+def _build(name: Any, dtype: str, kernels: str, matmul_precision: str = "float32") -> Backend:
     family, device = _parse(name)
-    key = (family if device is None else f"{family}:{device}", dtype, kernels)
+    precision = check_precision(matmul_precision, family, kernels)
+    more = {} if precision == "float32" else {"matmul_precision": precision}
+    key = (family if device is None else f"{family}:{device}", dtype, kernels, *more.values())
     with _lock:
         if key not in _cache:
-            backend = _factories[family](device, dtype, kernels)
+            backend = _factories[family](device, dtype, kernels, **more)
             if not isinstance(backend, Backend):
                 raise BackendError(
                     f"the factory that was registered as {family!r} returned {describe(backend)}: expected a Backend"
@@ -181,10 +195,10 @@ def _cpu(device: int | None, dtype: str, kernels: str) -> Backend:
     )
 
 
-def _gpu(device: int | None, dtype: str, kernels: str) -> Backend:
+def _gpu(device: int | None, dtype: str, kernels: str, matmul_precision: str = "float32") -> Backend:
     from .gpu import GPUBackend
 
-    return GPUBackend(device, dtype=dtype, kernels=kernels)
+    return GPUBackend(device, dtype=dtype, kernels=kernels, matmul_precision=matmul_precision)
 
 
 register_backend("cpu", _cpu)

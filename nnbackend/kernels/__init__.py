@@ -17,8 +17,8 @@ def cpu_overrides() -> dict[str, Sequence[Any]]:
     return overrides()
 
 
-def cuda_overrides() -> dict[str, Sequence[Any]]:
+def cuda_overrides(matmul_precision: str = "float32") -> dict[str, Sequence[Any]]:
     """Overrides for CuPy arrays. None of them is proved yet (docs/gpu-status.md), so they stay off unless asked for."""
     from .cuda import overrides
 
-    return overrides()
+    return overrides(matmul_precision)

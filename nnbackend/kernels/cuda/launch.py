@@ -1,8 +1,8 @@
 """The CUDA kernels as overrides: which arguments each takes, and the grid it is launched with.
 
 A method of `Kernels` does what the op of its name does. It launches kernels through a `Module` and makes
-temporary arrays through an array library; on a GPU both are CuPy's, in the tests an emulator and NumPy. The library's
-own matrix products stay, only what comes after them is a kernel.
+temporary arrays through an array library; on a GPU both are CuPy's, in the tests an emulator and NumPy. Matrix products
+are no kernels of ours: they come from `products.py`.
 
 Launch sizes follow from shapes alone, never from the GPU: they decide the order of sums, and so the last bits.
 """
@@ -16,6 +16,7 @@ from typing import Any
 from ..override import Override
 from .compile import REALS, Module
 from .layout import DOUBLE, INTEGER, NUMBER, Kinds, accepts, int64, real
+from .products import ArrayProducts, Products
 
 THREADS = 256  # a block that works on elements or rows
 SUM_THREADS = 1024  # a block that sums everything
@@ -48,9 +49,10 @@ def overriding_if(test: Callable[..., bool]) -> Callable[[Callable[..., Any]], C
 class Kernels:
     """The ops of nnbackend.ops that have a CUDA kernel. The equations are there."""
 
-    def __init__(self, namespace: Any, module: Module) -> None:
+    def __init__(self, namespace: Any, module: Module, products: Products | None = None) -> None:
         self._namespace = namespace
         self._module = module
+        self._multiply = (products or ArrayProducts(namespace)).multiply
 
     def overrides(self) -> dict[str, Sequence[Override]]:
         """For each op the override to try."""
@@ -61,15 +63,23 @@ class Kernels:
 
     @overriding(real("n", "k"), real("k", "m"), real(1, "m"), out=real("n", "m"))
     def dense(self, inputs: Any, weights: Any, biases: Any, *, out: Any) -> Any:
-        self._namespace.matmul(inputs, weights, out=out)
+        self._multiply(inputs, weights, out=out)
         self._rows("bias_add", (biases,), out.shape, (out,))
         return out
 
     @overriding(real("n", "k"), real("k", "m"), real(1, "m"), out=real("n", "m"))
     def dense_relu(self, inputs: Any, weights: Any, biases: Any, *, out: Any) -> Any:
-        self._namespace.matmul(inputs, weights, out=out)
+        self._multiply(inputs, weights, out=out)
         self._rows("bias_relu", (biases,), out.shape, (out,))
         return out
+
+    @overriding(real("n", "k"), real("n", "m"), out=real("k", "m"))
+    def weights_gradient(self, inputs: Any, dvalues: Any, *, out: Any) -> Any:
+        return self._multiply(inputs, dvalues, out=out, left_transposed=True)
+
+    @overriding(real("n", "m"), real("k", "m"), out=real("n", "k"))
+    def inputs_gradient(self, dvalues: Any, weights: Any, *, out: Any) -> Any:
+        return self._multiply(dvalues, weights, out=out, right_transposed=True)
 
     @overriding(real("n", "m"), out=real(1, "m"))
     def biases_gradient(self, dvalues: Any, *, out: Any) -> Any:
