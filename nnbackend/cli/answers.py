@@ -7,12 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..activations import Sigmoid, Softmax
-from ..losses import (
-    BinaryCrossentropy,
-    CategoricalCrossentropy,
-    SigmoidBinaryCrossentropy,
-    SoftmaxCategoricalCrossentropy,
-)
+from ..losses import BinaryCrossentropy, CategoricalCrossentropy
 from ..model import Model
 
 CLASSES = "classification"
@@ -21,11 +16,11 @@ REGRESSION = "regression"
 
 
 def kind_of(model: Model) -> str:
-    """What a model is for, by its last layer, and by its loss where the loss holds that layer."""
+    """What a model is for, by its last layer, and by its loss where that is a layer of the user's own."""
     last, loss = model.layers[-1], model.loss
-    if isinstance(last, Softmax) or isinstance(loss, (CategoricalCrossentropy, SoftmaxCategoricalCrossentropy)):
+    if isinstance(last, Softmax) or isinstance(loss, CategoricalCrossentropy):
         return CLASSES
-    if isinstance(last, Sigmoid) or isinstance(loss, (BinaryCrossentropy, SigmoidBinaryCrossentropy)):
+    if isinstance(last, Sigmoid) or isinstance(loss, BinaryCrossentropy):
         return BINARY
     return REGRESSION
 
@@ -41,11 +36,6 @@ class Answers:
         self.class_names = (
             list(names) if names and len(names) == several else [str(number) for number in range(several)]
         )
-        if self.kind == CLASSES and not isinstance(model.layers[-1], Softmax):  # the loss holds the softmax
-            exponentials = np.exp(self.outputs - self.outputs.max(axis=1, keepdims=True))
-            self.outputs = exponentials / exponentials.sum(axis=1, keepdims=True)
-        if self.kind == BINARY and not isinstance(model.layers[-1], Sigmoid):
-            self.outputs = 0.5 + 0.5 * np.tanh(self.outputs / 2)  # the sigmoid, which cannot overflow in this form
 
     @property
     def columns(self) -> list[str]:

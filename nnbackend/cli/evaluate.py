@@ -19,7 +19,7 @@ from .options import AsJson, BackendName, DtypeName, ModelFile, load
 from .output import backend_line
 from .pictures import draw
 from .result import figures, sentence
-from .rows import SAMPLES, finite, read_samples
+from .rows import SAMPLES, numbers_only, read_samples
 from .tasks import DATA_SETS, IMAGES, load_task
 
 
@@ -82,7 +82,7 @@ class Evaluate:
             if self.path is not None or self.samples is not None or self.seed is not None:
                 raise ArgumentError(f"--data, --samples and --seed are for data sets: {file} is a file, leave them out")
             X, y = read_samples(file)
-            return finite(X, file), finite(y, file), ""
+            return numbers_only(X, file), numbers_only(y, file), ""
         if self.data not in DATA_SETS:
             raise ArgumentError(
                 f"unknown data {self.data!r}: {did_you_mean(self.data, DATA_SETS)}, or a file that ends in .npz or .csv"

@@ -18,7 +18,7 @@ from ..storage.files import write_file
 from .answers import Answers
 from .files import check_writable
 from .options import AsJson, BackendName, DtypeName, ModelFile, load
-from .rows import ROWS, finite, read_rows, to_csv
+from .rows import ROWS, numbers_only, read_rows, to_csv
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Predict:
         model, _, _ = load(self.model, self.backend, self.dtype)
         check_writable("--output", self.output)
         is_table = self.inputs.suffix.lower() in ROWS
-        X = finite(read_rows(self.inputs), self.inputs) if is_table else self._picture(model)
+        X = numbers_only(read_rows(self.inputs), self.inputs) if is_table else self._picture(model)
         answers = Answers(model, model.predict(X))
         table = to_csv(answers.columns, answers.rows())
         if self.output is not None:

@@ -49,8 +49,9 @@ def _as_labels(column: np.ndarray) -> np.ndarray:
 def _load(path: Path) -> Any:
     """An array, or a dict of arrays."""
     try:
-        found = np.load(path, allow_pickle=False)
-        return found if isinstance(found, np.ndarray) else dict(found)
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            return found if isinstance(found, np.ndarray) else dict(found)
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or 'it is no file of NumPy'}") from error
     except (ValueError, EOFError, SyntaxError, KeyError, NotImplementedError, MemoryError, zipfile.BadZipFile) as error:
@@ -104,7 +105,7 @@ def to_csv(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     return text.getvalue()
 
 
-def finite(rows: np.ndarray, path: Path) -> np.ndarray:
+def numbers_only(rows: np.ndarray, path: Path) -> np.ndarray:
     """Rows of real numbers, or `DataError`."""
     if rows.dtype.kind not in "biuf":
         raise DataError(f"{path} holds values of {rows.dtype}: expected numbers")
