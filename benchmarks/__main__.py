@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from .workloads import WORKLOADS
 def main() -> int:
     """Returns 1 where peers did not learn the same; a figure that is not reached is reported and no error."""
     options = _parser().parse_args()
+    if options.show:
+        print(report.markdown(json.loads(options.show.read_text())))
+        return 0
     console = Console(width=None if Console().is_terminal else 160)
     about = machine.describe()
     console.print(f"{about['processor']}, {about['cores']} cores, {about['system']}, Python {about['python']}, "
@@ -69,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--startup", action="store_true", help="imports and first steps, instead of the workloads")
     parser.add_argument("--kernels", action="store_true", help="each CPU kernel against its reference, instead")
     parser.add_argument("--scaling", type=Path, metavar="PLOT.png", help="how time grows with samples, width and depth")
+    parser.add_argument("--show", type=Path, metavar="FILE.json", help="print an earlier result as Markdown, and end")
     parser.add_argument("--json", type=Path, help="write all results there, such as benchmarks/results/NAME.json")
     return parser
 

@@ -109,3 +109,27 @@ def show(console: Console, results: Sequence[Result]) -> None:
     for result in results:
         console.print(workload_table(result))
     console.print(target_table({result.workload: result for result in results}))
+
+
+def markdown(document: dict[str, Any]) -> str:
+    """The tables of a JSON file, for docs/performance.md."""
+    machine = document["machine"]
+    lines = [
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}, Python "
+        f"{machine['python']}, commit `{machine['commit']}`, {machine['date']}, load average {machine['load_average'][0]}.",
+        "",
+        "| figure | at most | measured | outcome |",
+        "|---|---|---|---|",
+    ]
+    for target in document["targets"]:
+        measured = target["measured"]
+        if measured is not None:
+            outcome = "reached" if measured <= target["limit"] else "**not reached**"
+            lines.append(f"| {target['label']} | {target['limit']:.2f} | {measured:.3f} | {outcome} |")
+    for result in document["results"]:
+        lines += ["", f"**{result['workload']}**, time a {result['unit']}:", "", "| peer | median | least | memory |"]
+        lines.append("|---|---|---|---|")
+        for name, peer in result["peers"].items():
+            times = f"{duration(peer['seconds'])} | {duration(min(peer['times']))}"
+            lines.append(f"| {name} ({peer['versions']}) | {times} | {peer['peak_bytes'] / 2**20:.0f} MiB |")
+    return "\n".join(lines)

@@ -247,6 +247,17 @@ def test_shapes():
     assert not shapes.accepts(real.tolist(), labels, out=np.ones(4, np.float32))
 
 
+@pytest.mark.parametrize("name", ["dense", "softmax", "sigmoid", "relu"])
+def test_an_op_may_write_into_its_input(name):
+    """As the reference may; no kernel reads what it has overwritten."""
+    square = np.random.default_rng(0).standard_normal((5, 5)).astype(np.float32)
+    others = (square[::-1].copy(), square[:1].copy()) if name == "dense" else ()
+    results = [square.copy(), square.copy()]
+    for kernels, values in zip(("auto", "reference"), results, strict=True):
+        getattr(nn.get_backend("cpu", kernels=kernels).ops, name)(values, *others, out=values)
+    np.testing.assert_allclose(*results, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("run", [by_itself, in_a_program])
 @pytest.mark.parametrize("label", [-1, 3, 2**62, -(2**62)])
 def test_a_label_out_of_range_reads_no_foreign_memory(label, run):

@@ -26,7 +26,7 @@ class Shapes:
 
     Letters stand for lengths, which must agree; `*` for any shape, the same everywhere; `()` for an array of one number.
     `:int` is int64 and `:double` float64; all others share one dtype, float32 or float64. Arrays are C-contiguous,
-    aligned and not empty, and those that are written to writeable.
+    aligned and not empty, and those that are written to writeable; only an elementwise op may write into its input.
 
     >>> Shapes("n k, n:int -> n").accepts(np.ones((2, 3)), np.ones(2, np.int64), out=np.ones(2))
     True
@@ -37,6 +37,7 @@ class Shapes:
         self.written = "state" if "~" in text else "out"
         self.inputs = [_parse(item) for item in before.split(",") if item.strip()]
         self.outputs = [_parse(item) for item in after.split(",")] if arrow else []
+        self.elementwise = all(dimensions == "*" for dimensions, _ in self.outputs)
 
     def accepts(self, *arguments: Any, **settings: Any) -> bool:
         """Whether these arguments fit; only dtypes, shapes and layouts are looked at."""
@@ -44,6 +45,8 @@ class Shapes:
         outputs = written if isinstance(written, tuple) else (written,)
         arrays = [array for argument in arguments for array in _arrays(argument)]
         if len(arrays) != len(self.inputs) or len(outputs) != len(self.outputs):
+            return False
+        if not self.elementwise and any(output is array for output in outputs for array in arrays):
             return False
         lengths: dict[str, Any] = {}
         return all(_fits(array, item, lengths, False) for array, item in zip(arrays, self.inputs, strict=True)) and all(
