@@ -25,7 +25,7 @@ from tests.test_gpu_probe import DRIVER, KERNEL
 from tests.test_project import project
 
 H100 = GPU("NVIDIA H100", 80 * 2**30, 79 * 2**30, "sm_90")
-NEW, OLD = Driver("580.65.06", (13, 0), (H100,)), Driver("535.104.05", (12, 2), (H100,))
+NEW, OLD = Driver("580.65.06", (13, 2), (H100,)), Driver("535.104.05", (12, 2), (H100,))
 ANCIENT = Driver("470.82.01", (11, 4), (H100,))
 HAS_NVIDIA_DEVICE = remedy.has_nvidia_device  # the fixture below replaces it
 MISMATCH = Driver(fault="Driver/library version mismatch", needs_reboot=True)
@@ -428,7 +428,7 @@ class FakeNVML:
         self.shut_down = False
         self.nvmlErrorString = lambda status: b"Driver/library version mismatch"
         for name, values in {
-            "nvmlSystemGetCudaDriverVersion_v2": (13000,),
+            "nvmlSystemGetCudaDriverVersion_v2": (13020,),
             "nvmlDeviceGetCount_v2": (1,),
             "nvmlDeviceGetHandleByIndex_v2": (4711,),
             "nvmlDeviceGetCudaComputeCapability": (9, 0),
@@ -468,7 +468,7 @@ def test_the_driver_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "load_nvml", lambda: nvml)
     assert driver.read_driver() == NEW
     assert nvml.shut_down
-    assert device.driver_fact(NEW).text == "580.65.06, for CUDA 13.0 and older"
+    assert device.driver_fact(NEW).text == "580.65.06, for CUDA 13.2 and older"
     assert device.gpus(NEW).text == "NVIDIA H100 (sm_90), 80.0 GiB, 79.0 GiB free"
 
 
@@ -507,13 +507,17 @@ def test_tf32(monkeypatch: pytest.MonkeyPatch, value: str | None, on: bool) -> N
 def test_a_cache_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str) -> None:
     """A file stands where a folder should: that stops the superuser too."""
     (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
     monkeypatch.setenv(variable, str(tmp_path / "file"))
     facts = [*host.host_facts(), *device.device_facts(None)]
     fact = next(fact for fact in facts if fact.command and variable in fact.command)
     assert fact.values["writable"] is False
     assert "compiled anew in every process" in (fact.warning or "")
-    elsewhere = Path((fact.command or "").removeprefix(f"export {variable}="))
-    assert host.why_unwritable(elsewhere) is None
+    assert fact.command == f"export {variable}={tmp_path / '.cache' / variable.partition('_')[0].lower()}"
+    (tmp_path / ".cache").write_text("no folder either")
+    facts = [*host.host_facts(), *device.device_facts(None)]
+    assert f"export {variable}=$(mktemp -d)" in [fact.command for fact in facts]
     monkeypatch.setenv(variable, str(tmp_path / "new" / "folder"))
     assert host.why_unwritable(tmp_path / "new" / "folder") is None
     assert not (tmp_path / "new").exists()  # looking changes nothing

@@ -26,7 +26,7 @@ class Doctor:
     Every backend computes something whose result is known; nothing is changed. The status is 0 if the decisive backend works
     (cpu, or the one named with --backend), else 1. What stands in the way of a GPU may look so:
 
-    [dim]gpu: backend 'gpu' cannot be used: the driver sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES[/dim]
+    [dim]gpu: the driver sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --backend cpu[/dim]
 
     [dim]    $ unset CUDA_VISIBLE_DEVICES[/dim]
     """

@@ -3,14 +3,19 @@
 `examine()` looks at the machine and lets every backend compute something whose result is known. It changes nothing.
 `nnbackend doctor` shows what it finds:
 
-    Backend       Verdict
-    cpu           works   NumPy 2.4.0
-    cpu kernels   works   Numba 0.63.1, 22 operations
-    gpu           fails   see below
-    strict        works   the pretend GPU: NumPy with a GPU's manners
+    Machine
+    CPU           AMD EPYC, 64 thread(s), of which this process may use 8
+    ...
+    Backend      Verdict
+    cpu          works    NumPy 2.4.6
+    cpu kernels  works    Numba 0.68.1, 44 operations
+    gpu          fails    see below
+    strict       works    NumPy 2.4.6 behind the rules of a GPU
 
-    gpu: backend 'gpu' cannot be used: the driver sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES, or ...
-        unset CUDA_VISIBLE_DEVICES
+    gpu: the driver sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --backend cpu
+        $ unset CUDA_VISIBLE_DEVICES
+
+    cpu works.
 
 >>> import nnbackend.doctor
 >>> report = nnbackend.doctor.examine()

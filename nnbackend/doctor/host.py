@@ -150,7 +150,9 @@ def cache_folder(name: str, variable: str, folder: Path) -> Fact:
     values = {"folder": str(folder), "writable": fault is None, "variable_set": bool(os.environ.get(variable))}
     if fault is None:
         return Fact(name, f"{folder}, writable", values)
-    elsewhere = Path(tempfile.gettempdir()) / variable.split("_")[0].lower()
+    own = Path.home() / ".cache" / variable.partition("_")[0].lower()
+    # Never a fixed name in a folder that all users share: another one could lay code into it.
+    elsewhere = own if why_unwritable(own) is None else "$(mktemp -d)"
     warning = f"{folder} cannot be written ({fault}): kernels are compiled anew in every process"
     return Fact(name, f"{folder}, not writable", values, warning, f"export {variable}={elsewhere}")
 
