@@ -32,7 +32,13 @@ def main() -> int:
         workload = WORKLOADS[name]
         console.print(f"{name} ...")
         start = time.perf_counter()
-        result = measure(workload, options.peer or list(MODULES), rounds=options.rounds, seconds=options.seconds)
+        result = measure(
+            workload,
+            options.peer or list(MODULES),
+            rounds=options.rounds,
+            seconds=options.seconds,
+            patience=options.patience,
+        )
         console.print(f"{name}: {time.perf_counter() - start:.0f} s")
         results.append(result)
         wrong += [f"{name}, {line}" for line in disagreements(result, workload)]
@@ -74,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kernels", action="store_true", help="each CPU kernel against its reference, instead")
     parser.add_argument("--scaling", type=Path, metavar="PLOT.png", help="how time grows with samples, width and depth")
     parser.add_argument("--show", type=Path, metavar="FILE.json", help="print an earlier result as Markdown, and end")
+    parser.add_argument(
+        "--patience", type=float, default=0.0, help="seconds for which a turn that other programs disturb is repeated"
+    )
     parser.add_argument("--json", type=Path, help="write all results there, such as benchmarks/results/NAME.json")
     return parser
 

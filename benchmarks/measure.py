@@ -11,8 +11,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import quiet
 from .machine import ROOT
 from .workloads import Workload
+
+# Cores that others may use during a turn.
+DISTURBANCE = 0.1
 
 
 class Worker:
@@ -30,6 +34,7 @@ class Worker:
         self.about: dict[str, Any] = {}
         self.loss: float | None = None
         self.times: list[float] = []  # seconds a unit, one entry a round
+        self.others: list[float] = []  # how many cores other programs used meanwhile
         self.units = 1
         self.peak_bytes = 0
 
@@ -60,11 +65,23 @@ class Worker:
         self.units = max(1, round(self.units * seconds / max(took, 1e-9)))
         self.run(self.units)
         self.times.clear()
+        self.others.clear()
 
-    def run(self, units: int) -> float:
-        """A turn: seconds it took in all."""
-        result = self.ask(run=units)
-        self.times.append(result["seconds"] / result["units"])
+    def run(self, units: int, patience: float = 0.0) -> float:
+        """A turn: seconds it took in all. While patience lasts, one that others disturbed is repeated."""
+        end = time.perf_counter() + patience
+        turns = []
+        while True:
+            if patience:
+                quiet.wait(end - time.perf_counter(), DISTURBANCE)
+            watch = quiet.Watch()
+            result = self.ask(run=units)
+            turns.append((watch.others(result["cpu_seconds"]), result["seconds"] / result["units"]))
+            if turns[-1][0] <= DISTURBANCE or time.perf_counter() > end:
+                break
+        others, seconds = min(turns)
+        self.times.append(seconds)
+        self.others.append(others)
         self.peak_bytes = result["peak_bytes"]
         return result["seconds"]
 
@@ -93,7 +110,7 @@ class Result:
         )
 
 
-def measure(workload: Workload, peers: list[str], *, rounds: int, seconds: float) -> Result:
+def measure(workload: Workload, peers: list[str], *, rounds: int, seconds: float, patience: float = 0.0) -> Result:
     """All peers on one workload."""
     result = Result(workload.name, workload.unit)
     workers = []
@@ -109,13 +126,15 @@ def measure(workload: Workload, peers: list[str], *, rounds: int, seconds: float
         worker.warm_up(seconds)
     for turn in range(rounds):
         for i in range(len(workers)):
-            workers[(i + turn) % len(workers)].run(workers[(i + turn) % len(workers)].units)
+            worker = workers[(i + turn) % len(workers)]
+            worker.run(worker.units, patience)
             time.sleep(0.05)  # threads of a BLAS keep a core for a moment after their work
     for worker in workers:
         worker.close()
         result.peers[worker.peer] = {
             "seconds": statistics.median(worker.times),
             "times": worker.times,
+            "others_busy_cores": worker.others,
             "units": worker.units,
             "loss": worker.loss,
             "peak_bytes": worker.peak_bytes,

@@ -54,11 +54,11 @@ def serve(name: str, workload_name: str) -> None:
             answer(loss=loss)
         else:
             units = command["run"]
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.process_time()
             peer.run(units)
-            seconds = time.perf_counter() - start
+            seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
             done = peer.units_done(units) if hasattr(peer, "units_done") else units
-            answer(seconds=seconds, units=done, peak_bytes=peak_memory())
+            answer(seconds=seconds, cpu_seconds=cpu, units=done, peak_bytes=peak_memory())
 
 
 if __name__ == "__main__":
