@@ -34,6 +34,7 @@ MISMATCH = Driver(fault="Driver/library version mismatch", needs_reboot=True)
 @pytest.fixture(autouse=True)
 def plain_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No backend outlives a test; one CuPy wheel, and a machine with an NVIDIA device that is no container."""
+    nn.get_backend("strict")  # registers itself, and only once: so before what is registered is noted
     before, factories = dict(registry._cache), dict(registry._factories)
     registry._cache.clear()
     for name in ("CUDA_VISIBLE_DEVICES", "CUPY_TF32", "NNBACKEND"):
@@ -205,7 +206,10 @@ def test_strict_is_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_registered_backends_are_judged_too() -> None:
     nn.register_backend("good", lambda device, dtype, kernels: nn.Backend("good", np, dtype=dtype))
     nn.register_backend("bad", raising(nn.BackendError("backend 'bad' needs a licence")))
-    report = doctor.examine("bad")
+    tried: list[str] = []
+    report = doctor.examine("bad", trying=tried.append)
+    assert tried == [judged.name for judged in report.verdicts]
+    assert tried[:2] == ["cpu", doctor.KERNELS]
     found = {judged.name: judged for judged in report.verdicts}
     assert found["good"].works
     assert found["bad"].reason == "backend 'bad' needs a licence"
@@ -305,7 +309,9 @@ def test_no_driver_in_a_container_or_without_any_nvidia_device(monkeypatch: pyte
     monkeypatch.setattr(remedy, "CONTAINER_MARKS", (tmp_path,))
     assert "--gpus all" in (failing("gpu").command or "")
     monkeypatch.setattr(remedy, "has_nvidia_device", lambda: False)
-    assert failing("gpu").command == "nnbackend train spiral --backend cpu"
+    judged = failing("gpu")
+    assert judged.command == "nnbackend train spiral --backend cpu"
+    assert judged.reason.endswith("no NVIDIA device is in this machine, so no command makes this one work")
 
 
 def test_nvidia_devices_are_found_on_the_bus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

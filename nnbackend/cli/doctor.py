@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .. import __version__
+from .output import on_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,12 +44,25 @@ class Doctor:
         """Do it."""
         from ..doctor import examine
 
-        report = examine(self.backend)
+        with _status() as trying:
+            report = examine(self.backend, trying=trying)
         if self.json:
             print(json.dumps({"nnbackend": __version__, **report.document()}, indent=2))
         else:
             show(report)
         return 0 if report.passed else 1
+
+
+@contextlib.contextmanager
+def _status() -> Iterator[Callable[[str], None]]:
+    """A block with a line that says which backend is being tried, where somebody looks on: a sick GPU may hang."""
+    if not on_terminal(sys.stderr):
+        yield lambda name: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("looking at this machine") as status:
+        yield lambda name: status.update(f"trying {name}")
 
 
 def show(report: Report) -> None:

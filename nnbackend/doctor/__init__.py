@@ -34,6 +34,7 @@ remedy.py     the command for a GPU that does not
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,13 +75,14 @@ class Report:
         }
 
 
-def examine(backend: str = "cpu") -> Report:
+def examine(backend: str = "cpu", *, trying: Callable[[str], None] = lambda name: None) -> Report:
     """Look at this machine, and try every backend; `backend` is the one that has to work for `Report.passed`.
 
-    Takes a few seconds, most of them for importing Numba and CuPy. Raises `BackendError` for a name that nobody knows.
+    `trying` is called with the name of each before its turn, so that one that hangs can be told. Takes a few seconds, most of
+    them for importing Numba and CuPy. Raises `BackendError` for a name that nobody knows.
     """
     driver = read_driver()
-    judged = tuple(verdicts(driver, None if backend == "auto" else backend))
+    judged = tuple(verdicts(driver, None if backend == "auto" else backend, trying))
     if backend == "auto":  # takes the GPU where it works
         backend = "gpu" if any(verdict.works for verdict in judged if verdict.name == "gpu") else "cpu"
     return Report((*host_facts(), *device_facts(driver)), judged, backend)

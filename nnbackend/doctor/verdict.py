@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from ..errors import BackendError
 from ..kernels.cpu import why_none as why_no_cpu_kernels
 from .driver import Driver
 from .fact import first_line, version_of
-from .remedy import gpu_remedy
+from .remedy import USE_CPU, gpu_remedy
 
 KERNELS = "cpu kernels"
 REINSTALL = "pip install --force-reinstall nnbackend"
@@ -50,14 +50,19 @@ class WrongResultError(Exception):
     """An operation ran, and what it computed is not what it should be."""
 
 
-def verdicts(driver: Driver | None, also: str | None = None) -> Iterator[Verdict]:
-    """One for each known backend and for `also`, such as "gpu:1". Raises `BackendError` if nobody knows that name."""
+def verdicts(driver: Driver | None, also: str | None, trying: Callable[[str], None]) -> Iterator[Verdict]:
+    """One for each known backend and for `also`, such as "gpu:1". Raises `BackendError` if nobody knows that name.
+
+    `trying` is told a name before its turn: a library that hangs or crashes says nothing itself.
+    """
     if also is not None:
         registry._parse(also)
     names = list(dict.fromkeys([*registry._factories, *registry._LAZY, *([also] if also else [])]))
     for name in ("cpu", *(name for name in names if name != "cpu")):
+        trying(name)
         yield verdict(name, driver)
         if name == "cpu":
+            trying(KERNELS)
             yield kernels_verdict()
 
 
@@ -73,7 +78,10 @@ def verdict(name: str, driver: Driver | None) -> Verdict:
         reason = f"backend {name!r} cannot be used: {error}"
     except Exception as error:  # a library that is broken, or somebody's own backend
         reason = f"backend {name!r} cannot be used: an operation failed ({first_line(error)})"
-    return Verdict(name, False, reason=reason, command=_remedy(name, reason, driver))
+    command = _remedy(name, reason, driver)
+    if command == USE_CPU:
+        reason += "; no NVIDIA device is in this machine, so no command makes this one work"
+    return Verdict(name, False, reason=reason, command=command)
 
 
 def _remedy(name: str, reason: str, driver: Driver | None) -> str:
