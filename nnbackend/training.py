@@ -20,6 +20,9 @@ from .history import History, format_row, measured_row
 if TYPE_CHECKING:
     from .model import Model
 
+# A compiled step, and of how many steps it consists.
+Launch = tuple[Callable[[], None], int]
+
 # How many rows the table on the device holds, unless one epoch alone needs more: 8192 rows are 256 KiB.
 RECORDS = 8192
 
@@ -107,32 +110,59 @@ class Records:
 
 
 class Pass:
-    """One way through a data set, batch by batch: a compiled step for each batch size, which writes a record."""
+    """One way through a data set, batch by batch, in compiled steps, each of which writes a record.
+
+    Where a backend likes several steps in one launch (`xp.steps_per_launch`), so many batches of one size follow each other
+    in a compiled step; where the data are a single batch, so many epochs.
+    """
 
     def __init__(
         self, model: Model, batches: Batches, records: Records, body: Callable[[Any, Any], None], only_ops: bool
     ) -> None:
         self.batches, self.records = batches, records
-        self._steps = {
-            size: model.xp.compiled_step(self._step(model, batches.batch(size), body), only_ops=only_ops)
-            for size in dict.fromkeys(batches.sizes)
-        }
-        self._sequence = [self._steps[size] for size in batches.sizes]
+        self._buffers = {size: batches.batch(size) for size in dict.fromkeys(batches.sizes)}
+        self._steps: dict[tuple[int, int], Callable[[], None]] = {}
 
-    def _step(self, model: Model, batch: Any, body: Callable[[Any, Any], None]) -> Callable[[], None]:
+        def compiled(size: int, count: int) -> Launch:
+            if (size, count) not in self._steps:
+                step = self._step(model, self._buffers[size], body, count)
+                self._steps[size, count] = model.xp.compiled_step(step, only_ops=only_ops)
+            return self._steps[size, count], count
+
+        together = model.xp.steps_per_launch
+        self._sequence: list[Launch] = []
+        for size in self._buffers:
+            times, rest = divmod(batches.sizes.count(size), together)
+            self._sequence += [compiled(size, together)] * times + ([compiled(size, rest)] if rest else [])
+        #: How many epochs `run` takes at once: more than one where the data are a single batch in a fixed order.
+        self.epochs_together = together if batches.whole else 1
+        self._epochs = compiled(batches.sizes[0], together) if self.epochs_together > 1 else None
+
+    def _step(self, model: Model, batch: Any, body: Callable[[Any, Any], None], count: int) -> Callable[[], None]:
         def step() -> None:
-            batch.load()
-            body(batch.inputs, batch.targets)
-            self.records.write(*model.measured)
+            for _ in range(count):
+                batch.load()
+                body(batch.inputs, batch.targets)
+                self.records.write(*model.measured)
 
         return step
 
     def run(self, order: Any = None) -> None:
         """Enqueue all batches of an epoch."""
         self.batches.start_epoch(order)
-        for step in self._sequence:
+        for step, count in self._sequence:
             step()
-            self.records.used += 1
+            self.records.used += count
+
+    def run_epochs(self) -> int:
+        """Enqueue `epochs_together` epochs, and return how many these are."""
+        if self._epochs is None:
+            self.run()
+            return 1
+        step, count = self._epochs
+        step()
+        self.records.used += count
+        return count
 
     def summarize(self, records: np.ndarray) -> dict[str, list[float]]:
         """The records of some epochs (epochs, batches, columns) as columns: means over batches, weighted by their sizes."""
@@ -241,8 +271,14 @@ class TrainingRun:
         model = self.model
         tickers = [callback for callback in self.callbacks if type(callback).on_epoch is not Callback.on_epoch]
         self._report_asked = False
+        together = self._training.epochs_together
+        if together == 1 or tickers or self._validation is not None:
+            together = until + 1  # never: something happens after each epoch
         with model.xp.no_transfers():
             while model.epoch < until and not (self._report_asked or self.stop):
+                if until - model.epoch >= together:
+                    model.epoch += self._training.run_epochs()
+                    continue
                 self._training.run(shuffle and shuffle(len(self._training.batches.inputs), step=model.epoch))
                 if self._validation is not None:
                     self._validation.run()

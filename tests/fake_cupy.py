@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.fake_graphs import Cuda
+
 
 class Runtime:
     """`cupy.cuda.runtime`: how many devices there are, and which one is current in this thread."""
@@ -45,9 +47,13 @@ class Runtime:
         return 13020
 
 
-def fake_cupy(devices: int = 1) -> Any:
-    """A module that `import cupy` may find, with so many devices."""
-    runtime, synchronized = Runtime(devices), []
+def fake_cupy(devices: int = 1, emulated: Any = None) -> Any:
+    """A module that `import cupy` may find, with so many devices.
+
+    `emulated` (an `EmulatedModule`) runs raw kernels; without it there are none.
+    """
+    runtime = Runtime(devices)
+    cuda = Cuda(runtime)
 
     class FakeArray(np.lib.mixins.NDArrayOperatorsMixin):
         """An array on the device that was current when it was made."""
@@ -62,6 +68,7 @@ def fake_cupy(devices: int = 1) -> Any:
         )
         device = property(lambda self: f"<CUDA Device {self.device_id}>")
         T = property(lambda self: FakeArray(self.raw.T, self.device_id))
+        data = property(lambda self: types.SimpleNamespace(ptr=self.raw.ctypes.data))
 
         def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
             return run(getattr(ufunc, method), *inputs, **kwargs)
@@ -87,6 +94,7 @@ def fake_cupy(devices: int = 1) -> Any:
             return FakeArray(self.raw.copy(), self.device_id)
 
         def get(self) -> np.ndarray:
+            cuda.refuse("get")
             return np.array(bare(self))
 
     computing = {name for name in dir(np.ndarray) if not name.startswith("_") and callable(getattr(np.ndarray, name))}
@@ -114,7 +122,8 @@ def fake_cupy(devices: int = 1) -> Any:
         return type(value)(map(dressed, value)) if isinstance(value, (tuple, list)) else value
 
     def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        result = function(*bare(args), **bare(kwargs))
+        name = getattr(getattr(function, "__self__", function), "__name__", "")
+        result = cuda.enqueue(lambda given: function(*given[0], **given[1]), (bare(args), bare(kwargs)), name=name)
         out = kwargs.get("out")
         return dressed(result) if out is None else out[0] if isinstance(out, tuple) else out
 
@@ -128,11 +137,31 @@ def fake_cupy(devices: int = 1) -> Any:
     module.__version__ = "14.2.0"
     module.__getattr__ = attribute
     module.ndarray = FakeArray
-    module.asarray = lambda host: FakeArray(np.array(host))
-    module.asnumpy = lambda array: np.array(bare(array))
+    module.asarray = lambda host: cuda.refuse("asarray") or FakeArray(np.array(host))
+    module.asnumpy = lambda array: cuda.refuse("asnumpy") or np.array(bare(array))
     module.from_dlpack = lambda data: FakeArray(data.values)
-    stream = types.SimpleNamespace(synchronize=lambda: synchronized.append(runtime.getDevice()))
-    module.cuda = types.SimpleNamespace(runtime=runtime, get_current_stream=lambda: stream, synchronized=synchronized)
+    module.cuda = cuda
+
+    emulating = threading.Lock()  # the emulator runs one launch at a time
+
+    def one_by_one(*launch: Any) -> None:
+        with emulating:
+            emulated.run(*launch, 0)
+
+    class RawModule:
+        """Kernels that run in the emulator."""
+
+        def __init__(self, *, code: str, options: tuple[str, ...]) -> None:
+            self._dtype = "float64" if "-DREAL=double" in options else "float32"
+
+        def get_function(self, name: str) -> Callable[..., None]:
+            def launch(grid: Any, block: Any, args: Any) -> None:
+                cuda.enqueue(lambda given: one_by_one(name, self._dtype, grid, block, given), bare(args))
+
+            return launch
+
+    if emulated is not None:
+        module.RawModule = RawModule
     return module
 
 
