@@ -403,3 +403,16 @@ def test_a_precision_that_cannot_be_had_is_refused(cupy, name, settings, words):
 
 def test_a_captured_step_is_what_the_gpu_compiles_to(cupy):
     assert isinstance(nn.get_backend("gpu", kernels="all").compiled_step(lambda: None), CapturedStep)
+
+
+def test_the_option_of_the_command_line(cupy, capsys):
+    from nnbackend.cli import main
+
+    run = ["train", "spiral", "--backend", "gpu", "--samples", "5", "--epochs", "3", "--matmul-precision"]
+    assert main([*run, "bfloat16"]) == 0
+    assert "bfloat16 products), float32, as --backend says" in capsys.readouterr().out
+    assert set(cupy.cublas.computes) == {75}
+    assert main([*run, "bfloat61"]) == 2
+    assert "did you mean 'bfloat16'" in capsys.readouterr().err
+    assert main(["train", "spiral", "--backend", "cpu", "--matmul-precision", "tf32"]) == 2
+    assert "is for backend 'gpu', not for 'cpu'" in capsys.readouterr().err

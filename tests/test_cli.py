@@ -92,7 +92,7 @@ def test_help_of_train_has_every_option_of_the_run(capsys: pytest.CaptureFixture
     text = capsys.readouterr().out
     options = (
         "backend dtype samples classes hidden epochs batch-size optimizer learning-rate decay momentum weight-l1 weight-l2 "
-        "bias-l1 bias-l2 seed print-every history quiet json binary dropout"
+        "bias-l1 bias-l2 seed print-every history quiet json binary dropout matmul-precision"
     )
     assert not [option for option in options.split(" ") if f"--{option} " not in text]
 

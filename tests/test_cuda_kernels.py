@@ -26,6 +26,7 @@ from nnbackend.kernels.cuda import compile as cuda_compile
 from nnbackend.kernels.cuda import launch
 from nnbackend.kernels.cuda.compile import CupyModule, compile_without_gpu, signatures
 from nnbackend.kernels.cuda.launch import Kernels
+from nnbackend.kernels.cuda.products import CublasProducts, load_cublas
 from tests import cuda_emulator
 from tests.cuda_cases import CASES, EXACT, NOT_EMPTY, WITHOUT_KERNEL, Call, Maker
 from tests.cuda_emulator import EmulatedModule, GuardedNumPy
@@ -226,10 +227,10 @@ def test_the_emulator_notices_uninitialized_shared_memory(faulty):
 class Device:
     """Where kernels run: the emulator, or a GPU."""
 
-    def __init__(self, namespace: Any, module: Any, array: Any, to_host: Any) -> None:
+    def __init__(self, namespace: Any, module: Any, array: Any, to_host: Any, products: Any = None) -> None:
         self.array, self.to_host = array, to_host
         self.module = module
-        self.kernels = Kernels(namespace, module)
+        self.kernels = Kernels(namespace, module, products)
         self.overrides = {name: override for name, (override,) in self.kernels.overrides().items()}
 
 
@@ -238,7 +239,8 @@ def device(request):
     """The kernels on each device."""
     if request.param == "gpu":
         cupy = importlib.import_module("cupy")
-        yield Device(cupy, CupyModule(cupy), cupy.asarray, cupy.asnumpy)
+        products = CublasProducts(cupy, load_cublas, "float32")
+        yield Device(cupy, CupyModule(cupy), cupy.asarray, cupy.asnumpy, products)
         return
     memory = GuardedNumPy()
     module = EmulatedModule(request.getfixturevalue("libraries"))

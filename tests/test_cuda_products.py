@@ -123,14 +123,19 @@ def test_a_refusal_is_an_error_that_names_the_call():
 
 
 def test_a_stream_that_could_not_be_set_is_tried_again():
+    """The handle may be set to another stream by then, and without a workspace: the one before is set again as well."""
     setup = Setup()
+    setup.product(2, 2, 2)
     working = setup.cublas._functions["cublasSetWorkspace_v2"]
     setup.cublas._functions["cublasSetWorkspace_v2"] = lambda *args: 7
+    setup.stream = 18
     with pytest.raises(nn.BackendError, match="cublasSetWorkspace"):
         setup.product(2, 2, 2)
     setup.cublas._functions["cublasSetWorkspace_v2"] = working
-    found, expected = setup.product(2, 2, 2)
-    np.testing.assert_array_equal(found, expected)
+    for setup.stream in (17, 18):
+        found, expected = setup.product(2, 2, 2)
+        np.testing.assert_array_equal(found, expected)
+    assert setup.cublas.streams == [17, 17, 18]
 
 
 def test_a_cublas_that_is_missing_is_one_sentence(monkeypatch):

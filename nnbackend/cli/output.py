@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 REDRAWS_PER_SECOND = 10
 
 
-def settle_backend(asked: str | None, dtype: str, kernels: str = "auto") -> tuple[Backend, str]:
+def settle_backend(
+    asked: str | None, dtype: str, kernels: str = "auto", matmul_precision: str = "float32"
+) -> tuple[Backend, str]:
     """The backend for a command, and in words why it is this one."""
     name, reason = asked, "as --backend says"
     if asked is None:
         name = os.environ.get("NNBACKEND") or "cpu"
         reason = f"as NNBACKEND={name} says" if os.environ.get("NNBACKEND") else "the default; see --backend"
+    if matmul_precision != "float32":
+        return get_backend(name, dtype, "all", matmul_precision), reason
     if name == "auto":
         xp, found = choose_backend(dtype, kernels)
         return xp, f"chosen by auto: {found}"

@@ -73,6 +73,14 @@ class Train:
         ),
     ] = None
     dtype: Annotated[str, typer.Option(metavar="float32|float64", help="The precision of every array.")] = "float32"
+    matmul_precision: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|tf32|bfloat16",
+            help="How a GPU rounds the factors of float32 matrix products; tf32 and bfloat16 are faster, and turn on kernels "
+            "that no GPU has proved yet.",
+        ),
+    ] = "float32"
     seed: Annotated[int, typer.Option(metavar="N", help="Decides data, initial weights, shuffling and dropout.")] = 0
     samples: Annotated[
         int | None, typer.Option(metavar="N", help="Samples a class (default: 100; sine: 1000 in all).")
@@ -142,7 +150,7 @@ class Train:
             self.data, samples=self.samples, classes=self.classes, binary=self.binary, seed=self.seed, path=self.path
         )
         self._take_defaults(task)
-        xp, reason = settle_backend(self.backend, self.dtype)
+        xp, reason = settle_backend(self.backend, self.dtype, matmul_precision=self.matmul_precision)
         model = self.build(task, xp)
         self._check_files(task)
         with self._history_kept(model):
