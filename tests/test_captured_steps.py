@@ -28,13 +28,14 @@ from tests import cuda_emulator
 from tests.cuda_emulator import EmulatedModule
 from tests.fake_cublas import FakeCublas
 from tests.fake_cupy import fake_cupy
+from tests.test_cuda_kernels import needed
 
 
 @pytest.fixture(scope="module")
 def emulated(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The kernels compiled for the CPU."""
     if cuda_emulator.COMPILER is None:
-        pytest.skip("g++ is not installed: it compiles the CUDA kernels for the emulator")
+        needed("g++ is not installed: it compiles the CUDA kernels for the emulator")
     return EmulatedModule(cuda_emulator.build(tmp_path_factory.mktemp("captured"), cuda_compile.source()))
 
 
@@ -94,9 +95,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+SAMPLES = nn.datasets.spiral(samples=10, classes=3, seed=0)
+
+
 def trained(xp: Any, dropout: float = 0.0, *, validated: bool = False, **settings: Any) -> tuple[Any, Any, nn.Model]:
     """(history, parameters, model) of a training on 30 samples."""
-    X, y = nn.datasets.spiral(samples=10, classes=3, seed=0)
+    X, y = SAMPLES
     model = spiral(xp, dropout=dropout)
     validation = (X[::2], y[::2]) if validated else None
     history = model.train(X, y, validation_data=validation, **{"print_every": 0, **settings})
