@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 from typing import Any
 
 import numpy as np
 
 from .errors import ArgumentError, shown
-from .rng import check_seed
 
 
 def _number(value: Any) -> float:
@@ -76,4 +76,4 @@ def seed(value: Any) -> int:
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if value is not None and not (whole and 0 <= value < 2**64):
         raise ArgumentError(f"seed {shown(value)}: expected an integer from 0 to 2**64 - 1, or None for fresh entropy")
-    return check_seed(value)
+    return secrets.randbits(63) if value is None else int(value)
