@@ -10,9 +10,6 @@ from typing import Any
 from .checks import path as checked_path
 from .errors import DataError, FileError, did_you_mean
 
-TRAINING = ("epoch", "loss", "data_loss", "regularization_loss", "accuracy", "learning_rate")
-VALIDATION = ("validation_loss", "validation_accuracy")
-
 
 class History(Mapping[str, list[Any]]):
     """Columns with one entry an epoch: epoch, loss, data_loss, regularization_loss, accuracy, learning_rate, and
@@ -49,7 +46,7 @@ class History(Mapping[str, list[Any]]):
         target = checked_path("path", path)
         try:
             with open(target, "w", newline="") as file:
-                writer = csv.writer(file)
+                writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(self._columns)
                 writer.writerows(zip(*self._columns.values(), strict=True))
         except OSError as error:
