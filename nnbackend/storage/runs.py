@@ -111,8 +111,7 @@ def _restore_history(run: TrainingRun, columns: Sequence[str], arrays: Mapping[s
     length = run.epoch - run.first_epoch + 1
     if any(name not in arrays or arrays[name].shape != (length,) for name in columns):
         raise FileError(f"has no history of {length} epochs")
-    for row in zip(*(arrays[name].tolist() for name in columns), strict=True):
-        run.history.append(dict(zip(columns, row, strict=True)))
+    run.history.extend({name: arrays[name].tolist() for name in columns})
 
 
 def _check_same_run(run: TrainingRun, contents: Contents, chosen: Mapping[str, Any]) -> None:

@@ -11,6 +11,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from ..errors import shown
+
+# How much of a value an error shows.
+_LONGEST = 40
+
 _TYPES: dict[str, tuple[type, ...]] = {
     "null": (type(None),),
     "boolean": (bool,),
@@ -42,12 +47,12 @@ def _violations(value: Any, rules: dict[str, Any], where: str) -> Iterator[str]:
     if "type" in rules:
         names = rules["type"] if isinstance(rules["type"], list) else [rules["type"]]
         if not any(_is(value, name) for name in names):
-            yield f"{where} is {_shown(value)}, expected {' or '.join(names)}"
+            yield f"{where} is {shown(value, _LONGEST)}, expected {' or '.join(names)}"
             return
     if "const" in rules and value != rules["const"]:
-        yield f"{where} is {_shown(value)}, expected {rules['const']!r}"
+        yield f"{where} is {shown(value, _LONGEST)}, expected {rules['const']!r}"
     if "enum" in rules and value not in rules["enum"]:
-        yield f"{where} is {_shown(value)}, expected one of {', '.join(map(repr, rules['enum']))}"
+        yield f"{where} is {shown(value, _LONGEST)}, expected one of {', '.join(map(repr, rules['enum']))}"
     if isinstance(value, (int, float)):
         yield from _outside(value, rules, where)
     if isinstance(value, list):
@@ -87,8 +92,3 @@ def _in_object(value: dict[str, Any], rules: dict[str, Any], where: str) -> Iter
             yield f"{where} has an unknown entry {name!r}"
         elif isinstance(others, dict):
             yield from _violations(item, others, f"{where}.{name}")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
