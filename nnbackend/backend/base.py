@@ -16,7 +16,7 @@ from ..checks import seed as checked_seed
 from ..errors import ArgumentError, DataError, did_you_mean, shown
 from ..kernels.override import Override
 from ..rng import Random
-from .dispatch import KERNEL_MODES, Op, Ops, Tape
+from .dispatch import KERNEL_MODES, Ops, Tape
 from .transfers import Transfers
 
 DTYPES = ("float32", "float64")
@@ -362,6 +362,3 @@ def describe(value: Any) -> str:
     if not isinstance(shape, tuple) or dtype is None:
         return f"a {kind}"
     return f"a {kind} of shape {shape} and dtype {dtype}"
-
-
-__all__ = ["Backend", "Op", "Override", "check_settings", "describe", "host_array"]
