@@ -55,6 +55,11 @@ def check_loss_suits(loss: Loss, last: Layer, n_outputs: int | None) -> None:
         )
 
 
+def promises_only_ops(part: Any) -> bool:
+    """Whether a part's class says in its own body that it works through `xp.ops`: a subclass may do otherwise."""
+    return vars(type(part)).get("only_ops", False)
+
+
 # Batches of up to so many numbers are predicted by a recorded pass, for the latest few shapes: there the calls from layer to
 # layer cost more than the work. Larger ones are worth no copy.
 REPLAYED = 2**16
@@ -111,7 +116,7 @@ class Network:
         self._parts = [part for part in (*layers, self.loss, self.accuracy) if part is not None]
         self.measured = self._measured(xp)
         self._targets: Any = None
-        self._may_replay = all(vars(type(layer)).get("only_ops", False) for layer in layers)
+        self._may_replay = all(map(promises_only_ops, layers))
         self._answers: dict[tuple[int, ...], _Answer] = {}
 
     @staticmethod
@@ -163,11 +168,11 @@ class Network:
 
     @property
     def only_ops(self) -> bool:
-        """Whether all parts promise it, each in its own class's body."""
+        """Whether all parts promise it."""
         model = self.model
         parts: list[Any] = [*model.layers, model.loss, self.accuracy, model.optimizer]
         parts += [parameter.regularizer for parameter in self.penalized]
-        return all(vars(type(part)).get("only_ops", False) for part in parts if part is not None)
+        return all(promises_only_ops(part) for part in parts if part is not None)
 
     def need(self, *, loss: bool = False, optimizer: bool = False) -> None:
         """Raise `StateError` if a part is missing."""
