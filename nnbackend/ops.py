@@ -258,7 +258,8 @@ def labels_from_one_hot(xp: Any, one_hot: Any, *, out: Any) -> Any:
 
 
 # -- optimizers (book, chapters 10 to 14) ---------------------------------------------------------------------------------
-# `step_sizes` are arrays of shape (1,) in the backend's dtype; `schedule` holds float64 arrays of shape (1,).
+# Learning rates, decays and corrections are arrays of shape (1,): float64 where they are computed, the backend's dtype in a
+# step. Momentums, and caches that decay, are zero where they would be below the normal numbers (`_flush_denormals`).
 
 
 def decayed_learning_rate(xp: Any, learning_rate: Any, decay: Any, iterations: Any, *, out: Any) -> Any:
