@@ -155,10 +155,8 @@ class Pass:
             self.records.used += count
 
     def run_epochs(self) -> int:
-        """Enqueue `epochs_together` epochs, and return how many these are."""
-        if self._epochs is None:
-            self.run()
-            return 1
+        """Enqueue `epochs_together` epochs, of which there are more than one, and return how many these are."""
+        assert self._epochs is not None
         step, count = self._epochs
         step()
         self.records.used += count
