@@ -159,6 +159,13 @@ def test_every_module_has_its_place_in_the_house() -> None:
     assert not missing, f"give {sorted(missing)} a row in HOUSE, as low as its imports allow"
 
 
+def test_the_architecture_page_shows_this_house() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    picture = page.partition("```text\n cli")[2].partition("```")[0]
+    shown = [set(line.split("  ")[0].split()) for line in f" cli{picture}".splitlines()]
+    assert shown[::-1] == [set(row) for row in HOUSE if not row[0].startswith("__")]
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_imports_point_one_way(path: Path) -> None:
     part = part_of(path)
