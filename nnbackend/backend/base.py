@@ -351,7 +351,9 @@ def converted(host: np.ndarray, dtype: np.dtype) -> np.ndarray:
         with np.errstate(over="ignore", under="ignore", invalid="raise"):
             return host.astype(dtype)
     except FloatingPointError:
-        raise DataError(f"{describe(host)} holds NaN, infinity or a number that {dtype} cannot hold") from None
+        raise DataError(
+            f"{describe(host)} holds NaN, infinity or a number that {dtype} cannot hold: remove or repair it"
+        ) from None
 
 
 def describe(value: Any) -> str:

@@ -203,12 +203,14 @@ def naming(path: Path) -> Iterator[None]:
         raise FileError(f"{os.fspath(path)} does not fit: {error}") from error
 
 
-def prefixed(section: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
-    return {f"{section}/{name}": array for name, array in arrays.items()}
+def prefixed(prefix: str, arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """The arrays as a file names them: `prefix/name`."""
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
 
 
-def section(arrays: Arrays, section: str) -> Arrays:
-    return {name.removeprefix(f"{section}/"): a for name, a in arrays.items() if name.startswith(f"{section}/")}
+def section(arrays: Arrays, prefix: str) -> Arrays:
+    """A file's arrays of that prefix, without it: the inverse of `prefixed`."""
+    return {name.removeprefix(f"{prefix}/"): a for name, a in arrays.items() if name.startswith(f"{prefix}/")}
 
 
 def _check_shapes(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> None:

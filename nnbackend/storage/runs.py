@@ -110,7 +110,9 @@ def _load_state(callback: Callback, state: dict[str, Any]) -> None:
 def _restore_history(run: TrainingRun, columns: Sequence[str], arrays: Mapping[str, np.ndarray]) -> None:
     length = run.epoch - run.first_epoch + 1
     if any(name not in arrays or arrays[name].shape != (length,) for name in columns):
-        raise FileError(f"has no history of {length} epochs")
+        raise FileError(
+            f"is damaged: it has no history of {length} epochs; remove the newest checkpoint, or use another folder"
+        )
     run.history.extend({name: arrays[name].tolist() for name in columns})
 
 
