@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
-from ..metrics import RegressionAccuracy, RunningMean
-from .arrays import OnPlace
+from ..metrics import RegressionAccuracy
+from .accumulated import Accumulated
 
 
-class Accuracy(OnPlace):
+class Accuracy(Accumulated):
     """The base of the book's accuracies. A subclass defines `compare(predictions, y)`, which says what is right.
 
     `accumulated_sum` and `accumulated_count` add up what `calculate` saw since `new_pass()`.
@@ -32,24 +31,6 @@ class Accuracy(OnPlace):
     def calculate_accumulated(self) -> Any:
         """The same over everything since `new_pass()`."""
         return self._running.mean
-
-    def new_pass(self) -> None:
-        """Begin to accumulate anew."""
-        self._running = RunningMean()
-
-    @cached_property
-    def _running(self) -> RunningMean:
-        return RunningMean()
-
-    @property
-    def accumulated_sum(self) -> Any:
-        """How many predictions were right since `new_pass()`."""
-        return self._running.total
-
-    @property
-    def accumulated_count(self) -> int:
-        """How many there were."""
-        return self._running.count
 
 
 class Accuracy_Categorical(Accuracy):

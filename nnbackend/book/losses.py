@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 from .. import losses
 from ..errors import DataError, StateError
-from ..metrics import RunningMean
+from .accumulated import Accumulated
 from .activations import Activation_Softmax
 from .arrays import OnPlace
 from .layers import penalized
 
 
-class Loss(OnPlace):
+class Loss(Accumulated):
     """The base of the book's losses. A subclass defines `forward(y_pred, y_true)`, which gives the loss of every sample.
 
     `calculate(output, y)` gives the data loss. From chapter 18 on it takes `include_regularization=True`, and then gives
@@ -40,24 +39,6 @@ class Loss(OnPlace):
         """The same over everything since `new_pass()`."""
         data_loss = self._running.mean
         return (data_loss, self.regularization_loss()) if include_regularization else data_loss
-
-    def new_pass(self) -> None:
-        """Begin to accumulate anew."""
-        self._running = RunningMean()
-
-    @cached_property
-    def _running(self) -> RunningMean:
-        return RunningMean()
-
-    @property
-    def accumulated_sum(self) -> Any:
-        """The sum of the samples' losses since `new_pass()`."""
-        return self._running.total
-
-    @property
-    def accumulated_count(self) -> int:
-        """How many samples that was."""
-        return self._running.count
 
     def remember_trainable_layers(self, trainable_layers: Sequence[Any]) -> None:
         """Say which layers `regularization_loss()` is about (chapter 18)."""
