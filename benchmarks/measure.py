@@ -35,7 +35,8 @@ class Worker:
         self.loss: float | None = None
         self.times: list[float] = []  # seconds a unit, one entry a round
         self.others: list[float] = []  # how many cores other programs used meanwhile
-        self.units = 1
+        self.least = workload.least_units
+        self.units = workload.least_units
         self.peak_bytes = 0
 
     def ask(self, **command: Any) -> dict[str, Any]:
@@ -62,7 +63,7 @@ class Worker:
             took = self.run(self.units)
             if took < seconds / 4:
                 self.units *= max(2, min(10, round(seconds / 4 / max(took, 1e-6))))
-        self.units = max(1, round(self.units * seconds / max(took, 1e-9)))
+        self.units = max(self.least, round(self.units * seconds / max(took, 1e-9)))
         self.run(self.units)
         self.times.clear()
         self.others.clear()

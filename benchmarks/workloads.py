@@ -24,6 +24,7 @@ class Workload:
     learning_rate: float = 0.001
     decay: float = 0.0
     training: bool = True
+    least_units: int = 1  # in a turn: epochs are trained several at a time, as users do
     checked_steps: int = 20
     tolerance: float = 1e-3  # float32: rounding differs from library to library, and training enlarges the difference
 
@@ -70,7 +71,7 @@ WORKLOADS = {
         Workload(
             "spiral-1000", (2, 512, 3), lambda: spiral(1000), "step", l2=5e-4, dropout=0.1, learning_rate=0.05, decay=5e-5
         ),
-        Workload("image", (784, 128, 128, 10), lambda: clusters(60_000, 784, 10), "epoch", batch_size=128),
+        Workload("image", (784, 128, 128, 10), lambda: clusters(60_000, 784, 10), "epoch", batch_size=128, least_units=4),
         Workload(
             "wide", (1024, 4096, 4096, 1000), lambda: clusters(16_384, 1024, 1000), "step", batch_size=1024,
             checked_steps=3,
