@@ -365,3 +365,10 @@ def test_custom_classes_are_checked(custom: Any, tmp_path: Path) -> None:
     new_model().save(tmp_path / "model")
     with pytest.raises(nn.ArgumentError, match="custom"):
         nn.Model.load(tmp_path / "model", custom=custom)
+
+
+def test_a_device_is_not_replaced_by_a_file() -> None:
+    from nnbackend.storage.files import write_file
+
+    with pytest.raises(nn.FileError, match="device or a pipe"):
+        write_file("/dev/null", b"model")

@@ -32,6 +32,12 @@ def write_file(path: Path, data: bytes) -> None:
     file in one step. A link is followed, and the old file's permissions are kept.
     """
     target = os.path.realpath(path)
+    if (
+        os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target)
+    ):  # a folder says so by itself
+        raise FileError(
+            f"cannot write {os.fspath(path)}: it is a device or a pipe, which a file would replace; name a file"
+        )
     temporary = temporary_name(target)
     try:
         _write_and_flush(temporary, data, _permissions(target))
