@@ -152,3 +152,26 @@ def test_a_machine_without_enough_memory(capsys: pytest.CaptureFixture[str], mon
     err = capsys.readouterr().err
     assert err.startswith("nnbackend: not enough memory (Unable to allocate 4.37 TiB")
     assert "use fewer samples or neurons" in err
+
+
+def test_a_link_that_leads_nowhere_yet_stays_a_link(tmp_path: Path) -> None:
+    link, target = tmp_path / "link.csv", tmp_path / "target.csv"
+    link.symlink_to(target)
+    assert main(["train", "spiral", "--epochs", "1", "--quiet", "--history", str(link)]) == 0
+    assert link.is_symlink()
+    assert target.read_text().startswith("epoch,")
+
+
+def test_a_history_of_an_impossible_name_is_refused_before_training(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "spiral", "--epochs", "1", "--history", "a\nb.csv"]) == 2
+    out, err = capsys.readouterr()
+    assert "epoch" not in out
+    assert err.count("\n") == 1
+
+
+def test_a_wrong_name_in_the_environment_is_said_to_be_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NNBACKEND", "nonsense")
+    assert main(["train", "spiral", "--epochs", "1"]) == 2
+    assert "NNBACKEND" in capsys.readouterr().err

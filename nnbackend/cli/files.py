@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from ..checks import path as checked_path
 from ..errors import ArgumentError
 
 
@@ -11,12 +13,13 @@ def check_writable(option: str, path: Path | None) -> None:
     """Raise `ArgumentError` if a file that will be written at the end cannot be: better said before the work."""
     if path is None:
         return
-    new = not path.exists()
+    target = Path(os.path.realpath(checked_path(option, path)))  # a link that leads nowhere yet stays what it is
+    new = not target.exists()
     try:
-        with path.open("a"):
+        with target.open("a"):
             pass
         if new:
-            path.unlink()
+            target.unlink()
     except OSError as error:
         raise ArgumentError(
             f"{option} {path} cannot be written ({error.strerror}): name a file in a folder that exists and is yours"

@@ -28,11 +28,11 @@ def settle_backend(
         name = os.environ.get("NNBACKEND") or "cpu"
         reason = f"as NNBACKEND={name} says" if os.environ.get("NNBACKEND") else "the default; see --backend"
     if matmul_precision != "float32":
-        return get_backend(name, dtype, "all", matmul_precision), reason
+        return get_backend(asked, dtype, "all", matmul_precision), reason
     if name == "auto":
         xp, found = choose_backend(dtype, kernels)
         return xp, f"chosen by auto: {found}"
-    return get_backend(name, dtype, kernels), reason
+    return get_backend(asked, dtype, kernels), reason  # without a name it is the environment's, and an error says so
 
 
 def backend_line(xp: Backend, reason: str, *, dtype: str | None = None) -> str:
