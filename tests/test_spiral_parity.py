@@ -256,8 +256,8 @@ def reference_step(side: ByHand, number: int, start: Start) -> Step:
 
 
 def summed(side: ByHand, gradients: Named) -> dict[str, float]:
-    """Σ|inputs|ᵀ·|dvalues| of the weights and Σ|dvalues| of the biases, the largest element: a gradient may be a small
-    remainder of that, and is known to a part of the sum only."""
+    """Σ|inputs|ᵀ·|dvalues| of the weights, Σ|dvalues| of the biases and Σ|inputs·dvalues| of a factor for each input,
+    the largest element: a gradient may be a small remainder of that, and is known to a part of the sum only."""
     found = {key: float(abs(gradient).max()) for key, gradient in gradients.items()}
     behind = [layer.dinputs for layer in side.layers[1:]] + [side.loss.dinputs]
     for layer, dvalues in zip(side.layers, behind, strict=True):
@@ -266,6 +266,8 @@ def summed(side: ByHand, gradients: Named) -> dict[str, float]:
                 found[key] = max(found[key], float((abs(layer.inputs).T @ abs(dvalues)).max()))
             elif parameter is layer.parameters.get("biases"):
                 found[key] = max(found[key], float(abs(dvalues).sum(axis=0).max()))
+            elif parameter is layer.parameters.get("factors"):
+                found[key] = max(found[key], float(abs(layer.inputs * dvalues).sum(axis=0).max()))
     return found
 
 
