@@ -90,6 +90,10 @@ class Layer(OnBackend):
         if dvalues.dtype != self.xp.dtype:
             raise DataError(f"{self!r}.backward: dvalues has dtype {dvalues.dtype}: expected {self.xp.dtype}")
 
+    def kept(self) -> dict[str, Any]:
+        """What its last `forward` kept, by name: `inputs`, `output` and, of a dropout, `mask`."""
+        return {name: vars(self)[name] for name, call in _KEPT.items() if call == "forward" and name in vars(self)}
+
     # -- parameters ---------------------------------------------------------------------------------------------------
 
     @property

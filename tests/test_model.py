@@ -374,3 +374,15 @@ def test_repr() -> None:
     assert repr(model) == (
         "<Model Dense(2, 16) → ReLU() → Dense(16, 3) → Softmax() on get_backend('cpu', dtype='float32')>"
     )
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_layers_show_the_latest_prediction(xp, fused):
+    """Small batches replay a recorded pass for each shape, past the layers; what they show must follow."""
+    model = nn.Model([nn.Dense(2, 4), nn.ReLU(), nn.Dense(4, 3), nn.Softmax()], backend=xp, seed=0, fused=fused)
+    five, seven = (np.random.default_rng(n).normal(size=(n, 2)) for n in (5, 7))
+    for X in (five, seven, five, seven, five):
+        predictions = model.predict(X)
+        np.testing.assert_array_equal(xp.to_host(model.layers[-1].output), predictions)
+        assert xp.to_host(model.layers[1].output).shape == (len(X), 4)
+        assert xp.to_host(model.layers[-1].inputs).shape == (len(X), 3)

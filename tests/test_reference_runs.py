@@ -89,6 +89,16 @@ def summed(name: str, step: int) -> dict[str, float]:
     return found
 
 
+def as_in_numpy(xp: nn.Backend, fused: bool) -> bool:
+    """Whether every rounding is that of the book's own NumPy code: NumPy's functions, and the joined gradient (p - y) / n.
+
+    Elsewhere the first gradient of the last biases cannot agree to 1e-12 of itself: with tiny weights and balanced classes
+    it is the remainder of a sum ten thousand times its size, and another exponential's last digit is in the 12th of the
+    remainder (measured: 1.07e-12 to 1.3e-12). There it is held to rounding of what was summed.
+    """
+    return fused and (xp.kernels == "reference" or xp.name == "strict")
+
+
 # -- float64: the same numbers, freely running -------------------------------------------------------------------------
 
 
@@ -103,10 +113,7 @@ def test_float64_runs_as_the_book_does(xp64, name, fused):
             found[column] += history[column]
         for key, gradient in gradients_of(model).items():
             allowed, scale = tolerances.BOOK_RUN_GRADIENTS[step], None
-            if (key, step) == (
-                "db2",
-                0,
-            ):  # the remainder of a sum ten thousand times its size, which is what is known to eps
+            if (key, step) == ("db2", 0) and not as_in_numpy(xp64, fused):
                 allowed, scale = tolerances.tolerance("gradient", "float64", SAMPLES), summed(name, step)[key]
             assert_close(gradient, arrays[f"{key}_step{step}"], allowed, f"{key} at step {step}", scale=scale)
     for column in ("data_loss", "regularization_loss"):

@@ -10,6 +10,7 @@ All that is common to both sides is rounded to float32 first, so that both sides
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -158,6 +159,7 @@ class ByHand(Side):
         self.layers, self.loss, self.optimizer = training.layers(), training.loss(), training.optimizer()
         for position, layer in enumerate(self.layers):
             layer.stream = position  # as in a model, so that a dropout draws the same masks
+            layer.seed = position if layer.seed is None else layer.seed  # the same training in every run of the tests
         for part in (*self.layers, self.loss):
             part.place(xp)
         self.parameters = nn.ParameterBuffer.of(*self.layers)
@@ -256,19 +258,36 @@ def reference_step(side: ByHand, number: int, start: Start) -> Step:
 
 
 def summed(side: ByHand, gradients: Named) -> dict[str, float]:
-    """Σ|inputs|ᵀ·|dvalues| of the weights, Σ|dvalues| of the biases and Σ|inputs·dvalues| of a factor for each input,
-    the largest element: a gradient may be a small remainder of that, and is known to a part of the sum only."""
+    """Σ over the samples of |each one's share| of a gradient, the largest element: a gradient may be a small remainder of
+    that, and is known to a part of the sum only."""
+    names = {id(parameter): key for key, parameter in side.parameters.named.items()}
     found = {key: float(abs(gradient).max()) for key, gradient in gradients.items()}
     behind = [layer.dinputs for layer in side.layers[1:]] + [side.loss.dinputs]
     for layer, dvalues in zip(side.layers, behind, strict=True):
-        for key, parameter in side.parameters.named.items():
-            if parameter is layer.parameters.get("weights"):
-                found[key] = max(found[key], float((abs(layer.inputs).T @ abs(dvalues)).max()))
-            elif parameter is layer.parameters.get("biases"):
-                found[key] = max(found[key], float(abs(dvalues).sum(axis=0).max()))
-            elif parameter is layer.parameters.get("factors"):
-                found[key] = max(found[key], float(abs(layer.inputs * dvalues).sum(axis=0).max()))
+        shares = shares_of_dense(layer, dvalues) if type(layer) is nn.Dense else shares_one_by_one(layer, dvalues)
+        for name, parameter in layer.parameters.items():
+            key = names[id(parameter)]
+            found[key] = max(found[key], float(shares[name].max()))
     return found
+
+
+def shares_of_dense(layer: nn.Dense, dvalues: np.ndarray) -> Named:
+    """The sums of the shares' sizes: Σ|inputs|ᵀ·|dvalues| and Σ|dvalues|."""
+    return {"weights": abs(layer.inputs).T @ abs(dvalues), "biases": abs(dvalues).sum(axis=0)}
+
+
+def shares_one_by_one(layer: nn.Layer, dvalues: np.ndarray) -> Named:
+    """The same of any layer, whose backward is asked for each sample alone. The layer itself is left as it is."""
+    if not layer.parameters:
+        return {}
+    alone = copy.deepcopy(layer)
+    sums = {name: np.zeros(parameter.shape) for name, parameter in alone.parameters.items()}
+    for row in range(len(dvalues)):
+        alone.forward(layer.inputs[row : row + 1], training=True)
+        alone.backward(dvalues[row : row + 1])
+        for name, parameter in alone.parameters.items():
+            sums[name] += abs(parameter.grad)
+    return sums
 
 
 def margin(side: ByHand, training: Training) -> float:
