@@ -19,7 +19,10 @@ from .losses import Loss
 
 
 def prepare_inputs(xp: Backend, data: Any, n_inputs: int | None) -> Any:
-    """Inputs (samples, features) as an array of the backend, or `DataError` that says what is wrong with them."""
+    """Inputs (samples, features) as an array of the backend, or `DataError` that says what is wrong with them.
+
+    To be called inside `xp.quiet()`: a sum that shows whether all is finite may overflow.
+    """
     data = xp.adopt(data)
     inputs = data if xp.is_array(data) else host_array(data)
     if inputs.ndim != 2:
@@ -32,10 +35,8 @@ def prepare_inputs(xp: Backend, data: Any, n_inputs: int | None) -> Any:
             f"X has shape {inputs.shape}: the first layer expects {n_inputs} features, (samples, {n_inputs})"
         )
     inputs = xp.asarray(inputs, dtype=xp.dtype)
-    with (
-        xp.quiet()
-    ):  # a finite sum has finite parts, and costs no second array; a sum may overflow, so then look closely
-        finite = bool(xp.to_host(xp.isfinite(inputs.sum())))
+    # A finite sum has finite parts, and costs no second array; it may overflow, so look closely where it is not finite.
+    finite = bool(xp.to_host(xp.isfinite(inputs.sum())))
     if not finite and not (rows := xp.to_host(xp.isfinite(inputs).all(axis=1))).all():
         row = int(np.argmin(rows))
         raise DataError(

@@ -264,9 +264,9 @@ class Model:
     def predict(self, X: Any, *, batch_size: int | None = None) -> np.ndarray:
         """The network's outputs for X, shape (samples, outputs), as a NumPy array of the caller's own."""
         self.finalize()
-        inputs = prepare_inputs(self.xp, X, self.n_inputs)
-        size = check_batch_size(batch_size, len(inputs))
         with self.xp.quiet(), self.xp.op_scope:
+            inputs = prepare_inputs(self.xp, X, self.n_inputs)
+            size = check_batch_size(batch_size, len(inputs))
             parts = [
                 self.xp.to_host(self.built.answer(inputs[start : start + size]))
                 for start in range(0, len(inputs), size)

@@ -188,7 +188,8 @@ class Network:
         """Data on the device, checked."""
         assert self.loss is not None
         assert self.accuracy is not None
-        inputs = prepare_inputs(self.model.xp, X, self.model.n_inputs)
+        with self.model.xp.quiet():
+            inputs = prepare_inputs(self.model.xp, X, self.model.n_inputs)
         n_outputs = self.n_outputs if self.n_outputs is not None else inputs.shape[1]
         targets, host = prepare_targets(self.model.xp, y, len(inputs), n_outputs, self.loss)
         if for_training:
