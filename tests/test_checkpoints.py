@@ -46,10 +46,11 @@ def saved(model: nn.Model, path: Path) -> bytes:
 
 
 def test_a_killed_run_ends_in_the_same_bytes(tmp_path: Path) -> None:
-    resumed, different = kills.compare(tmp_path, 160, 10, "--kernels", "reference")
+    resumed, different = kills.compare(tmp_path, 400, 10, "--kernels", "reference")
     assert different == []
     assert resumed == sorted(resumed)
-    assert 0 < resumed[-1] < 160, "the kills must come while it trains"
+    # How far it comes before a kill is a matter of the machine's speed, which must not decide the test: some are enough.
+    assert sum(0 < epoch < 400 for epoch in resumed) >= 3, "the kills must come while it trains"
 
 
 def test_resuming_on_every_backend(xp, tmp_path: Path) -> None:
