@@ -417,7 +417,7 @@ def test_a_fault_of_ours_is_a_sentence_and_a_traceback_on_request(
     def fault(*arguments: Any, **settings: Any) -> None:
         raise RuntimeError("a wheel came off\nand rolled away")
 
-    monkeypatch.setattr("nnbackend.cli.train.load_task", fault)
+    monkeypatch.setattr("nnbackend.cli.train.data.load_task", fault)
     assert main(["train", "spiral"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("nnbackend: a fault in nnbackend itself, RuntimeError: a wheel came off; please report it")

@@ -126,7 +126,7 @@ def test_an_animation(capsys: Capture, tmp_path: Path, monkeypatch: pytest.Monke
     pytest.importorskip("matplotlib")
     from PIL import Image
 
-    monkeypatch.setattr("nnbackend.cli.train.FRAMES", 3)
+    monkeypatch.setattr("nnbackend.cli.train.output.FRAMES", 3)
     path = tmp_path / "learning.gif"
     said(capsys, "train", "spiral", "--samples", 20, "--epochs", 30, "--quiet", "--animate", path)
     with Image.open(path) as image:

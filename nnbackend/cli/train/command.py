@@ -1,0 +1,82 @@
+"""`nnbackend train`: from data to a trained network."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+
+from ...backend import Backend
+from ...model import Model
+from ..output import Clock, Header, backend_line, on_terminal, progress_bar, settle_backend, write_lines_at_once
+from ..result import Result, describe
+from ..tasks import Task
+from .data import DataOptions
+from .learning import LearningOptions
+from .network import NetworkOptions
+from .output import OutputOptions, named_as_option
+
+
+@dataclass
+class Train(OutputOptions, LearningOptions, NetworkOptions, DataOptions):  # the last one's options come first
+    """Train a network on one of the book's data sets.
+
+    The data decide the last layer, the loss, the accuracy and the defaults. The spiral without options is the book's chapter-14
+    run: 2-64-3, L2 on the hidden layer, Adam; fashion-mnist is chapter 19's: 784-128-128-10 in batches, checked on the test set.
+    """
+
+    def __call__(self) -> int:
+        """Do it."""
+        write_lines_at_once()
+        task = self.load()
+        self.settle(task)
+        xp, reason = settle_backend(self.backend, self.dtype, matmul_precision=self.matmul_precision)
+        model = self.build(task, xp)
+        self.check_files(task)
+        with self.history_kept(model, self.epochs):
+            times = self._train(model, task, [backend_line(xp, reason), str(task), describe(model)])
+            result = Result(model, task, reason, *times)
+            names = ("seed", "samples", "classes", "epochs", "batch_size")
+            self.keep(result, {name: getattr(self, name) for name in names})
+            self._report(result)
+        return 0
+
+    def settle(self, task: Task) -> None:
+        """Settle what the task decides and nobody asked for otherwise."""
+        super().settle(task)
+        self.print_every = task.defaults.print_every if self.print_every is None else self.print_every
+
+    def build(self, task: Task, xp: Backend) -> Model:
+        """The model for a task."""
+        return Model(
+            self.layers(task), loss=task.ending.loss(), optimizer=self.make_optimizer(task), backend=xp, seed=self.seed
+        )
+
+    def _train(self, model: Model, task: Task, header: list[str]) -> tuple[float, float, int]:
+        """Train, and return the seconds it took, how many of them the first epoch, and how many epochs it trained."""
+        silent = self.quiet or self.json
+        shown = on_terminal(sys.stderr if self.json else sys.stdout) and not self.quiet
+        started, clock = time.perf_counter(), Clock()
+        checkpoints, animations = self.checkpoints(), self.animations(task, self.epochs)
+        with progress_bar(shown=shown, to_stderr=self.json) as bar, named_as_option():
+            model.train(
+                *task.training,
+                epochs=self.epochs,  # type: ignore[arg-type]  # settled by `settle`
+                batch_size=self.batch_size,
+                validation_data=task.fresh if task.fresh_name == "test" else None,
+                print_every=0 if silent else self.print_every,
+                callbacks=[*([] if silent else [Header(header)]), clock, *bar, *animations, *checkpoints],
+            )
+        seconds = time.perf_counter() - started
+        for animation in animations:
+            animation.save(os.fspath(self.animate))  # type: ignore[arg-type]
+        resumed = next((checkpoint.resumed_epoch or 0 for checkpoint in checkpoints), 0)
+        return seconds, clock.first_epoch, model.epoch - resumed
+
+    def _report(self, result: Result) -> None:
+        if self.json:
+            print(json.dumps(result.document(), indent=2))
+        else:
+            print(*result.lines(with_training=self.quiet or not self.print_every), sep="\n")
