@@ -77,7 +77,7 @@ class Batch:
     inputs: Any
     targets: Any
     size: int
-    source: Batches | None
+    source: Batches | None = None
     offsets: Any = None
     indices: Any = None
 
@@ -107,7 +107,7 @@ class Batches:
     def batch(self, size: int) -> Batch:
         """The buffers for a batch of that size."""
         if self.whole:
-            return Batch(self.inputs, self.targets, size, None)
+            return Batch(self.inputs, self.targets, size)
         xp = self.xp
         return Batch(
             inputs=xp.empty((size, *self.inputs.shape[1:]), dtype=self.inputs.dtype),

@@ -11,7 +11,7 @@ import numpy as np
 
 from .backend import Backend, get_backend
 from .backend.base import on_device
-from .batches import Batches, check_batch_size, prepare_inputs
+from .batches import Batch, Batches, check_batch_size, prepare_inputs
 from .checks import count, flag
 from .checks import path as checked_path
 from .checks import seed as checked_seed
@@ -253,7 +253,7 @@ class Model:
         inputs, targets = built.prepare(X, y)
         batches = Batches(self.xp, inputs, targets, check_batch_size(batch_size, len(inputs)))
         records = Records(self.xp, len(batches.sizes))
-        evaluation = Pass(self, batches, records, self.evaluation_step, self.only_ops)
+        evaluation = Pass(self, batches, records, built.evaluation_step)
         with self.xp.quiet(), self.xp.op_scope:
             with self.xp.no_transfers():
                 evaluation.run()
@@ -277,14 +277,13 @@ class Model:
 
     def training_step(self, inputs: Any, targets: Any) -> None:
         """Forward, loss, backward and update, on arrays of the device and checked targets."""
-        built = self.built
-        built.measure(inputs, targets, training=True)
-        built.backward(targets)
-        built.optimizer.update(built.parameters)
+        for part in self.built.training_step(Batch(inputs, targets, len(inputs))).values():
+            part()
 
     def evaluation_step(self, inputs: Any, targets: Any) -> None:
         """Forward and loss without dropout, on arrays of the device and checked targets."""
-        self.built.measure(inputs, targets, training=False)
+        for part in self.built.evaluation_step(Batch(inputs, targets, len(inputs))).values():
+            part()
 
     @property
     def measured(self) -> tuple[Any, Any, Any, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .activations import Linear, ReLU
 from .backend import Backend
-from .batches import prepare_inputs, prepare_targets
+from .batches import Batch, prepare_inputs, prepare_targets
 from .errors import ArgumentError, StateError
 from .fusion import Ending, join_ending, join_layers
 from .layers import Dense, Dropout, Layer
@@ -198,9 +199,12 @@ class Network:
 
     def forward(self, inputs: Any, *, training: bool = False) -> Any:
         """The predictions."""
+        return self.last.forward(self._before_last(inputs, training), training=training)
+
+    def _before_last(self, inputs: Any, training: bool) -> Any:
         for stage in self.stages:
             inputs = stage.forward(inputs, training=training)
-        return self.last.forward(inputs, training=training)
+        return inputs
 
     def answer(self, inputs: Any) -> Any:
         """The predictions, valid until the next call. A small batch is copied, and the pass for its shape replayed."""
@@ -212,16 +216,30 @@ class Network:
             self._answers[inputs.shape] = _Answer(self, inputs.shape)
         return self._answers[inputs.shape](inputs)
 
-    def measure(self, inputs: Any, targets: Any, *, training: bool) -> None:
+    # -- what a step consists of: training runs the parts on end, a profile times each, parity looks in between -------------
+
+    def training_step(self, batch: Batch) -> dict[str, Callable[[], Any]]:
+        """The parts of a training step on a batch, in their order."""
+        return {
+            "batch": batch.load,
+            "forward": partial(self.measure, batch, training=True),
+            "backward": partial(self.backward, batch.targets),
+            "update": partial(self.optimizer.update, self.parameters),
+        }
+
+    def evaluation_step(self, batch: Batch) -> dict[str, Callable[[], Any]]:
+        """The parts of a step that only measures, without dropout."""
+        return {"batch": batch.load, "forward": partial(self.measure, batch, training=False)}
+
+    def measure(self, batch: Batch, *, training: bool) -> None:
         """Forward, and losses and accuracy into `measured`."""
         assert self.ending is not None
         assert self.accuracy is not None
+        xp, targets = self.model.xp, batch.targets
         self._targets = targets
         data_loss, regularization_loss, accuracy, _ = self.measured
-        for stage in self.stages:
-            inputs = stage.forward(inputs, training=training)
+        inputs = self._before_last(batch.inputs, training)
         predictions = self.ending.forward(inputs, targets, training=training, out=data_loss)
-        xp = self.model.xp
         if self.penalized:
             xp.ops.assign(0.0, out=regularization_loss)
         for parameter in self.penalized:

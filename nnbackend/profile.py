@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .backend import Backend
@@ -90,13 +90,7 @@ def _record(model: Model, batches: Batches) -> Iterator[tuple[str, Call]]:
     """Run a training step phase by phase, and give its ops."""
     built = model.built
     batch = batches.batch(batches.sizes[0])
-    phases: dict[str, Callable[[], Any]] = {
-        "batch": batch.load,
-        "forward": lambda: built.measure(batch.inputs, batch.targets, training=True),
-        "backward": lambda: built.backward(batch.targets),
-        "update": lambda: built.optimizer.update(built.parameters),
-    }
-    for phase, work in phases.items():
+    for phase, work in built.training_step(batch).items():
         tape = model.xp.tape = Tape()
         try:
             work()

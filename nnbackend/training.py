@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from .backend import Backend
-from .batches import Batches, check_batch_size
+from .batches import Batch, Batches, check_batch_size
 from .errors import NonFiniteLossError, StateError
 from .history import History, format_row, measured_row
 
@@ -117,7 +117,11 @@ class Pass:
     """
 
     def __init__(
-        self, model: Model, batches: Batches, records: Records, body: Callable[[Any, Any], None], only_ops: bool
+        self,
+        model: Model,
+        batches: Batches,
+        records: Records,
+        step_parts: Callable[[Batch], dict[str, Callable[[], Any]]],
     ) -> None:
         self.batches, self.records = batches, records
         self._buffers = {size: batches.batch(size) for size in dict.fromkeys(batches.sizes)}
@@ -125,8 +129,8 @@ class Pass:
 
         def compiled(size: int, count: int) -> Launch:
             if (size, count) not in self._steps:
-                step = self._step(model, self._buffers[size], body, count)
-                self._steps[size, count] = model.xp.compiled_step(step, only_ops=only_ops)
+                step = self._step(model, step_parts(self._buffers[size]), count)
+                self._steps[size, count] = model.xp.compiled_step(step, only_ops=model.only_ops)
             return self._steps[size, count], count
 
         together = model.xp.steps_per_launch
@@ -138,11 +142,11 @@ class Pass:
         self.epochs_together = together if batches.whole else 1
         self._epochs = compiled(batches.sizes[0], together) if self.epochs_together > 1 else None
 
-    def _step(self, model: Model, batch: Any, body: Callable[[Any, Any], None], count: int) -> Callable[[], None]:
+    def _step(self, model: Model, parts: dict[str, Callable[[], Any]], count: int) -> Callable[[], None]:
         def step() -> None:
             for _ in range(count):
-                batch.load()
-                body(batch.inputs, batch.targets)
+                for part in parts.values():
+                    part()
                 self.records.write(*model.measured)
 
         return step
@@ -212,11 +216,9 @@ class TrainingRun:
         self._periods = {report_every, *(callback.report_every or report_every for callback in callbacks)}
         self._chunk = max(1, min(*self._periods, RECORDS // self._rows_per_epoch))
         self._records = Records(xp, self._chunk * self._rows_per_epoch)
-        self._training = Pass(model, batches, self._records, model.training_step, model.only_ops)
+        self._training = Pass(model, batches, self._records, model.built.training_step)
         self._validation = (
-            Pass(model, checking, self._records, model.evaluation_step, model.only_ops)
-            if validation is not None
-            else None
+            None if validation is None else Pass(model, checking, self._records, model.built.evaluation_step)
         )
 
     @property

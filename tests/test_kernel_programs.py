@@ -126,7 +126,7 @@ def recorded(trained: nn.Model, batch_size: int | None = None) -> Pass:
     """Training that has been through its first epoch."""
     inputs, targets = trained.built.prepare(*DATA, for_training=True)
     batches = Batches(trained.xp, inputs, targets, batch_size or len(inputs))
-    training = Pass(trained, batches, Records(trained.xp, 4000), trained.training_step, trained.only_ops)
+    training = Pass(trained, batches, Records(trained.xp, 4000), trained.built.training_step)
     with trained.xp.quiet():
         training.run()
         training.run()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import nnbackend as nn
+from nnbackend.batches import Batch
 from nnbackend.testing import tolerances
 from tests.helpers import assert_close, host
 
@@ -132,7 +133,7 @@ def test_float64_runs_as_the_book_does(xp64, name, fused):
 def test_float32_steps_from_the_books_parameters(xp, name, fused, step):
     model, arrays = model_of(name, xp, fused=fused, at=f"step{step}"), reference(name)[1]
     inputs, targets = model.built.prepare(arrays["X"], arrays["y"], for_training=True)
-    model.built.measure(inputs, targets, training=True)
+    model.built.measure(Batch(inputs, targets, len(inputs)), training=True)
     model.built.backward(targets)
     expected = {column: values[step] for column, values in rows_to(name, step).items()}
     data_loss, regularization_loss, accuracy, _ = model.measured

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import nnbackend as nn
+from nnbackend.batches import Batch
 from nnbackend.testing import tolerances
 from tests.cases import LAYERS, LOSSES, OPTIMIZERS, REGULARIZERS
 from tests.helpers import assert_close, expecting_arrays_of
@@ -195,7 +196,7 @@ class AsModel(Side):
 
     def forward_and_backward(self) -> dict[str, Any]:
         with self.model.xp.quiet(), self.model.xp.no_transfers():
-            self.model.built.measure(self.inputs, self.targets, training=True)
+            self.model.built.measure(Batch(self.inputs, self.targets, len(self.inputs)), training=True)
             self.model.built.backward(self.targets)
         data_loss, regularization_loss = self.model.measured[:2]
         return {

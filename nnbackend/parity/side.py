@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,7 +45,7 @@ class Side:
         if not isinstance(self.model, Model) or self.model.xp is not xp:
             raise ArgumentError("build(xp) must return a Model on the backend that it is given: Model(..., backend=xp)")
         self.network = self.model.built
-        self.network.need(loss=True, optimizer=True)
+        self.network.need(loss=True)
         self.layers: dict[str, Layer] = dict(zip(layer_names(self.model.layers), self.model.layers, strict=True))
         inputs, targets = self.network.prepare(X, y, for_training=True)
         self._batches = Batches(xp, inputs, targets, check_batch_size(batch_size, len(inputs)))
@@ -57,6 +57,11 @@ class Side:
         self._kept: dict[int, dict[tuple[str, str], Any]] = {}
         self._taken = 0
         self.batch = self._by_size[self._batches.sizes[0]]
+
+    @property
+    def learns(self) -> bool:
+        """Whether a step ends with an update: a model without an optimizer has outputs, losses and gradients only."""
+        return self.model.optimizer is not None
 
     # -- stepping ------------------------------------------------------------------------------------------------------
 
@@ -80,28 +85,32 @@ class Side:
         self._kept.setdefault(batch.size, self._arrays())
 
     def _whole_step(self, batch: Batch) -> None:
-        batch.load()
-        self.model.training_step(batch.inputs, batch.targets)
+        for part in self.network.training_step(batch).values():
+            part()
+
+    def _run(self, *names: str) -> None:
+        """Parts of a step on the batch."""
+        parts = self.network.training_step(self.batch)
+        with self.xp.quiet(), self.xp.op_scope:
+            for name in names:
+                parts[name]()
 
     def forward(self) -> None:
         """The first part of a step: the next batch's predictions, loss and accuracy."""
-        batch = self.next_batch()
-        with self.xp.quiet(), self.xp.op_scope:
-            batch.load()
-            self.network.measure(batch.inputs, batch.targets, training=True)
+        self.next_batch()
+        self._run("batch", "forward")
 
     def backward(self) -> None:
         """The second part: all gradients."""
-        with self.xp.quiet(), self.xp.op_scope:
-            self.network.backward(self.batch.targets)
+        self._run("backward")
 
     def update(self, gradients: Named | None = None) -> None:
         """The third part, with these gradients instead of its own if they are given."""
-        buffer = self.network.parameters
-        with self.xp.quiet(), self.xp.op_scope:
-            if gradients is not None:
+        if gradients is not None:
+            buffer = self.network.parameters
+            with self.xp.quiet(), self.xp.op_scope:
                 buffer.grads[...] = buffer.join(gradients)
-            self.network.optimizer.update(buffer)
+        self._run("update")
 
     def unupdate(self, snapshot: Snapshot) -> None:
         """Back to before an update: parameters, state and iteration; not what the layers keep."""
@@ -114,15 +123,18 @@ class Side:
     def snapshot(self) -> Snapshot:
         """Parameters and optimizer state."""
         buffer = self.network.parameters
-        state = {name: buffer.split(flat) for name, flat in self.network.optimizer.state.items()}
-        return Snapshot(buffer.to_host(), state)
+        return Snapshot(buffer.to_host(), {name: buffer.split(flat) for name, flat in self._state().items()})
 
     def load(self, snapshot: Snapshot) -> None:
         """Begin from these parameters and this state."""
         buffer = self.network.parameters
         buffer.load(snapshot.values)
-        for name, flat in self.network.optimizer.state.items():
+        for name, flat in self._state().items():
             flat[...] = buffer.join(snapshot.state[name])
+
+    def _state(self) -> Mapping[str, Any]:
+        """The optimizer's flat arrays, if there is an optimizer."""
+        return self.network.optimizer.state if self.learns else {}
 
     def gradients(self) -> Named:
         """The gradients by parameter."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..backend import Backend, get_backend
 from ..backend.base import describe, host_array
+from ..batches import Batch
 from ..checks import seed as checked_seed
 from ..errors import ArgumentError, CheckError, NonDifferentiableError
 from ..layers import Layer
@@ -256,7 +257,7 @@ class _ModelSubject:
     def gradients(self) -> dict[str, np.ndarray]:
         model, inputs = self._copy(self.values)
         with self.xp.quiet():
-            model.built.measure(inputs, self.targets, training=self.training)
+            model.built.measure(Batch(inputs, self.targets, len(inputs)), training=self.training)
             dinputs = model.built.backward(self.targets)
         self._compare_losses(model)
         buffer = model.parameter_buffer
