@@ -439,7 +439,7 @@ def test_parity_says_that_a_backend_agrees(capsys: pytest.CaptureFixture[str], b
         assert f"{backend} in {dtype}: the largest differences" in out
     for word in ("outputs", "gradients", "update", "dense_1", "softmax_1", "data_loss"):
         assert word in out
-    assert f"{backend} agrees with the judge: in 2 steps of each of 4 networks" in out
+    assert f"{backend} agrees with the judge: in 2 steps of each of 9 networks" in out
 
 
 @pytest.mark.gpu

@@ -12,32 +12,32 @@ import pytest
 import nnbackend as nn
 from nnbackend import ops, parity
 from nnbackend.backend import Override
-from nnbackend.parity.networks import CHAPTER_14, NETWORKS, Network
+from nnbackend.parity.networks import CHAPTER_14, SUBJECTS, Subject
 from nnbackend.testing import tolerances
 
 X, Y = nn.datasets.spiral(100, 3, seed=0)
 
-networks = pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
+subjects = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
 
 
 # -- agreement -------------------------------------------------------------------------------------------------------------
 
 
-@networks
-def test_every_backend_agrees_with_the_judge(xp_any, network: Network) -> None:
-    comparison = parity.follow(network.build, X, Y, backend=xp_any, steps=12, batch_size=network.batch_size)
+@subjects
+def test_every_backend_agrees_with_the_judge(xp_any, subject: Subject) -> None:
+    comparison = parity.follow(subject.build, *subject.data(), backend=xp_any, steps=12, batch_size=subject.batch_size)
     assert comparison.passed, str(comparison.first_beyond)
     assert comparison.steps == len(comparison.shares) == 12
 
 
-@networks
-def test_a_long_comparison_stays_within_tolerance(network: Network) -> None:
-    comparison = parity.follow(network.build, X, Y, backend="cpu", steps=250, batch_size=network.batch_size)
+@subjects
+def test_a_long_comparison_stays_within_tolerance(subject: Subject) -> None:
+    comparison = parity.follow(subject.build, *subject.data(), backend="cpu", steps=250, batch_size=subject.batch_size)
     assert comparison.passed, str(comparison.first_beyond)
 
 
 def test_everything_that_a_step_computes_is_compared() -> None:
-    comparison = parity.follow(NETWORKS[1].build, X, Y, backend="cpu", steps=1)  # every layer by itself
+    comparison = parity.follow(SUBJECTS[1].build, X, Y, backend="cpu", steps=1)  # every layer by itself
     layers = ("dense_1", "relu_1", "dense_2", "softmax_1")
     parameters = [f"{layer}.{name}" for layer in ("dense_1", "dense_2") for name in ("weights", "biases")]
     assert set(comparison.worst) == {
@@ -121,18 +121,18 @@ def a_spoilt_element(result: Any) -> None:
     array.reshape(-1)[-1] += 0.01 * np.abs(array).max()
 
 
-FAULTS = [  # the op, what is done to it, the network that uses it, and the name of what must be found
+FAULTS = [  # the op, what is done to it, what uses it, and the name of what must be found
     ("dense_relu", scaled(1.0001), CHAPTER_14, "relu_1.output"),
-    ("dense", scaled(1.0001), NETWORKS[1], "dense_1.output"),
-    ("relu", scaled(1.0001), NETWORKS[1], "relu_1.output"),
-    ("softmax", scaled(1.0001), NETWORKS[1], "softmax_1.output"),
+    ("dense", scaled(1.0001), SUBJECTS[1], "dense_1.output"),
+    ("relu", scaled(1.0001), SUBJECTS[1], "relu_1.output"),
+    ("softmax", scaled(1.0001), SUBJECTS[1], "softmax_1.output"),
     ("softmax_crossentropy", scaled(1.0001), CHAPTER_14, "softmax_1.output"),
-    ("categorical_crossentropy", scaled(1.0001), NETWORKS[1], "data_loss"),
+    ("categorical_crossentropy", scaled(1.0001), SUBJECTS[1], "data_loss"),
     ("mean", scaled(1.0001), CHAPTER_14, "data_loss"),
     ("penalty", scaled(1.0001), CHAPTER_14, "regularization_loss"),
     ("categorical_accuracy", scaled(0.997), CHAPTER_14, "accuracy"),
     ("softmax_crossentropy_backward", scaled(-1), CHAPTER_14, "softmax_1.dinputs"),
-    ("softmax_backward", scaled(1.0001), NETWORKS[1], "softmax_1.dinputs"),
+    ("softmax_backward", scaled(1.0001), SUBJECTS[1], "softmax_1.dinputs"),
     ("inputs_gradient", a_spoilt_element, CHAPTER_14, "dense_2.dinputs"),
     ("weights_gradient", a_spoilt_element, CHAPTER_14, "dense_2.dweights"),
     ("biases_gradient", scaled(1.1), CHAPTER_14, "dense_2.dbiases"),
@@ -140,20 +140,20 @@ FAULTS = [  # the op, what is done to it, the network that uses it, and the name
     ("penalty_gradient", scaled(1.01), CHAPTER_14, "dense_1.dweights"),
     ("adam", scaled(1.0001), CHAPTER_14, "dense_1.weights"),
     ("adam_step_sizes", scaled(1.0001), CHAPTER_14, "dense_1.weights"),
-    ("sgd_momentum", scaled(1.0001), NETWORKS[2], "dense_1.weights"),
-    ("dropout", scaled(1.0001), NETWORKS[3], "dropout_1.output"),
-    ("multiply", scaled(1.0001), NETWORKS[3], "dropout_1.dinputs"),
-    ("gather", a_spoilt_element, NETWORKS[3], "batch.inputs"),
+    ("sgd_momentum", scaled(1.0001), SUBJECTS[2], "dense_1.weights"),
+    ("dropout", scaled(1.0001), SUBJECTS[3], "dropout_1.output"),
+    ("multiply", scaled(1.0001), SUBJECTS[3], "dropout_1.dinputs"),
+    ("gather", a_spoilt_element, SUBJECTS[3], "batch.inputs"),
 ]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("name", "spoil", "network", "found"), FAULTS, ids=[fault[0] for fault in FAULTS])
-def test_a_broken_op_is_named(dtype: str, name: str, spoil: Any, network: Network, found: str) -> None:
+@pytest.mark.parametrize(("name", "spoil", "subject", "found"), FAULTS, ids=[fault[0] for fault in FAULTS])
+def test_a_broken_op_is_named(dtype: str, name: str, spoil: Any, subject: Subject, found: str) -> None:
     if name == "gather":
         spoil = _spoil_inputs_only
     xp = broken(dtype, name, spoil)
-    comparison = parity.follow(network.build, X, Y, backend=xp, steps=3, batch_size=network.batch_size)
+    comparison = parity.follow(subject.build, *subject.data(), backend=xp, steps=3, batch_size=subject.batch_size)
     first = comparison.first_beyond
     assert not comparison.passed
     assert first is not None
@@ -298,7 +298,7 @@ def test_runs_that_are_the_same_to_the_bit() -> None:
 @pytest.mark.parametrize(("dtype", "factor"), [("float32", 1.01), ("float64", 1 + 1e-7)])
 def test_a_fault_is_not_called_chaos(dtype: str, factor: float) -> None:
     xp = broken(dtype, "weights_gradient", scaled(factor))
-    divergence = parity.free(NETWORKS[2].build, X, Y, backend=xp, steps=60)  # SGD: Adam does not mind the factor
+    divergence = parity.free(SUBJECTS[2].build, X, Y, backend=xp, steps=60)  # SGD: Adam does not mind the factor
     assert not divergence.passed
     assert divergence.beyond_at is not None
     assert divergence.beyond_at <= 20

@@ -5,22 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
 
 from .. import __version__
-from ..errors import ArgumentError, did_you_mean
-from ..model import Model
-from .answers import BINARY, kind_of
+from .answers import kind_of
 from .files import check_picture
 from .options import AsJson, BackendName, DtypeName, ModelFile, load
 from .output import backend_line
 from .pictures import draw
 from .result import figures, sentence
-from .rows import SAMPLES, numbers_only, read_samples
-from .tasks import DATA_SETS, IMAGES, load_task
+from .samples import samples_for
+from .tasks import DATA_SETS
 
 
 @dataclass
@@ -63,7 +60,8 @@ class Evaluate:
         model, xp, reason = load(self.model, self.backend, self.dtype)
         if self.plot is not None:
             check_picture("--plot", self.plot)
-        X, y, samples = self._samples(model)
+        data = samples_for(model, self.data, path=self.path, samples=self.samples, seed=self.seed)
+        X, y = data.X, data.y
         kind = kind_of(model)
         found = figures(model, model.evaluate(X, y, batch_size=self.batch_size), kind, X, y)
         if self.plot is not None:
@@ -72,37 +70,5 @@ class Evaluate:
             head = {"nnbackend": __version__, "model": str(self.model), "data": self.data, "task": kind}
             print(json.dumps({**head, "backend": {"name": xp.name, "reason": reason}, **found}, indent=2))
         else:
-            print(backend_line(xp, reason), f"{self.data}, {sentence(found, samples)}", sep="\n")
+            print(backend_line(xp, reason), f"{self.data}, {sentence(found, data.kind)}", sep="\n")
         return 0
-
-    def _samples(self, model: Model) -> tuple[np.ndarray, np.ndarray, str]:
-        """Inputs, targets, and what they are: fresh, or the test set."""
-        file = Path(self.data)
-        if file.suffix.lower() in SAMPLES:
-            if self.path is not None or self.samples is not None or self.seed is not None:
-                raise ArgumentError(f"--data, --samples and --seed are for data sets: {file} is a file, leave them out")
-            X, y = read_samples(file)
-            return numbers_only(X, file), numbers_only(y, file), ""
-        if self.data not in DATA_SETS:
-            raise ArgumentError(
-                f"unknown data {self.data!r}: {did_you_mean(self.data, DATA_SETS)}, or a file that ends in .npz or .csv"
-            )
-        task = load_task(self.data, **self._settings(model), path=self.path)
-        return *task.fresh, task.fresh_name
-
-    def _settings(self, model: Model) -> dict[str, Any]:
-        """What to draw: by default what training drew, where it was this data set."""
-        record = model.training_record if model.training_record.get("data") == self.data else {}
-        points = self.data not in (*IMAGES, "sine")
-        binary = points and kind_of(model) == BINARY
-        return {
-            "samples": _whole(record.get("samples")) if self.samples is None else self.samples,
-            "seed": _whole(record.get("seed")) or 0 if self.seed is None else self.seed,
-            "classes": model.n_outputs if points and not binary else None,
-            "binary": binary,
-        }
-
-
-def _whole(value: Any) -> int | None:
-    """A number of a record, which may say anything."""
-    return value if type(value) is int and value >= 0 else None

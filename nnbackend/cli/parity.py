@@ -21,7 +21,7 @@ from .parity_reports import FollowReport, FreeReport
 
 @dataclass
 class Parity:
-    """Compare a backend with the CPU in float64, step by step, on the book's spiral.
+    """Compare a backend with the CPU in float64, step by step, on networks that use every part of the library between them.
 
     Every step begins from common values, so that rounding cannot grow; whatever is further off than rounding explains is a fault.
     The first such step, layer and tensor are named. The status is 0 if there is none, else 1.
@@ -60,7 +60,7 @@ class Parity:
         backends, (first, reason) = [xp for xp, _ in settled], settled[0]
         if not self.json:
             print(backend_line(first, reason, dtype=" and ".join(dtypes)))
-            print("judge: cpu, float64, reference operations; data: spiral, 300 samples")
+            print("judge: cpu, float64, reference operations")
         report = FreeReport(backends, steps) if self.free else FollowReport(backends, steps)
         shown = on_terminal(sys.stderr if self.json else sys.stdout)
         with step_bar(report.total_steps, shown=shown, to_stderr=self.json) as step:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import datasets
 from ..backend import Backend
 from ..parity import Comparison, Divergence, Measurement, follow, free, which_side
-from ..parity.networks import CHAPTER_14, NETWORKS, Network
+from ..parity.networks import CHAPTER_14, SUBJECTS, Subject
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,15 +25,15 @@ class FollowReport:
 
     def __init__(self, backends: list[Backend], steps: int) -> None:
         self.backends, self.steps = backends, steps
-        self.total_steps = steps * len(backends) * len(NETWORKS)
-        self.found: list[tuple[Network, Comparison]] = []
+        self.total_steps = steps * len(backends) * len(SUBJECTS)
+        self.found: list[tuple[Subject, Comparison]] = []
         self.wrong: dict[int, str] = {}  # by the place in `found`
 
     def run(self, tick: Tick) -> None:
         """Compare, and where something is found, ask who is wrong."""
-        X, y = datasets.spiral(100, 3, seed=0)
         for xp in self.backends:
-            for network in NETWORKS:
+            for network in SUBJECTS:
+                X, y = network.data()
                 comparison = follow(
                     network.build,
                     X,
@@ -71,7 +70,7 @@ class FollowReport:
             print(sentence)
         if self.passed:
             print(
-                f"{self.backends[0].name} agrees with the judge: in {self.steps} steps of each of {len(NETWORKS)} networks no "
+                f"{self.backends[0].name} agrees with the judge: in {self.steps} steps of each of {len(SUBJECTS)} networks no "
                 "difference is larger than rounding explains."
             )
 
@@ -101,7 +100,7 @@ class FreeReport:
 
     def run(self, tick: Tick) -> None:
         """Let them run."""
-        X, y = datasets.spiral(100, 3, seed=0)
+        X, y = CHAPTER_14.data()
         for xp in self.backends:
             on_step = _ticking(tick, f"{xp.dtype}, free")
             self.found.append(free(CHAPTER_14.build, X, y, backend=xp, steps=self.steps, on_step=on_step))
