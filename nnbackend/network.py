@@ -219,13 +219,15 @@ class Network:
     # -- what a step consists of: training runs the parts on end, a profile times each, parity looks in between -------------
 
     def training_step(self, batch: Batch) -> dict[str, Callable[[], Any]]:
-        """The parts of a training step on a batch, in their order."""
-        return {
+        """The parts of a training step on a batch, in their order; without an optimizer the last is missing."""
+        parts: dict[str, Callable[[], Any]] = {
             "batch": batch.load,
             "forward": partial(self.measure, batch, training=True),
             "backward": partial(self.backward, batch.targets),
-            "update": partial(self.optimizer.update, self.parameters),
         }
+        if self.model.optimizer is not None:
+            parts["update"] = partial(self.optimizer.update, self.parameters)
+        return parts
 
     def evaluation_step(self, batch: Batch) -> dict[str, Callable[[], Any]]:
         """The parts of a step that only measures, without dropout."""
