@@ -159,6 +159,8 @@ class Pair:
         judge.take_over(side)
         judge.backward()
         yield from self._compare_backward(step)
+        if not judge.learns:
+            return
         judge.update(side.gradients())
         yield from self._compare_update(step, start)
         judge.unupdate(start)
