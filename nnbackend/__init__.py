@@ -3,6 +3,9 @@
 *Neural Networks from Scratch in Python* (Kinsley & Kukieła), written once against an array backend called `xp`.
 """
 
+from . import interrupts as interrupts  # first, for what follows takes a moment
+
+# isort: split
 from . import datasets
 from .activations import Linear, ReLU, Sigmoid, Softmax
 from .backend import Backend, available_backends, get_backend, register_backend, use_backend

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import os
 import signal
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 from ..errors import NNBackendError, NonFiniteLossError
+from ..interrupts import end_at_once
 
 FAILED = 1
 USAGE = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 NOBODY_READS = 141  # 128 + SIGPIPE
 TERMINATED = 143  # 128 + SIGTERM
+
+# Seconds in which further signals count as the first one: a terminal and a parent process may both send it.
+REPEATS = 1.0
+
+# Seconds until a signal is looked at again that came while a module was being imported.
+AGAIN = 0.02
 
 
 class CommandLineError(Exception):
@@ -36,14 +47,25 @@ def run_guarded(job: Callable[[], int]) -> int:
 
     With NNBACKEND_TRACEBACK=1 in the environment errors are raised as they are.
     """
+    requests = _Requests()
     try:
-        with _ending_on_request(), _plain_warnings():
+        with requests.heard():
+            return _explained(job, requests)
+    except KeyboardInterrupt:  # while it was being said how the command ended
+        if os.environ.get("NNBACKEND_TRACEBACK") == "1":
+            raise
+        return requests.status
+
+
+def _explained(job: Callable[[], int], requests: _Requests) -> int:
+    try:
+        with _plain_warnings():
             status = job()
             _flush(sys.stdout)
     except BaseException as error:
         if os.environ.get("NNBACKEND_TRACEBACK") == "1" or isinstance(error, SystemExit):
             raise
-        status, sentence = explain(error)
+        status, sentence = explain(error, requests.status)
         with contextlib.suppress(OSError, ValueError):
             _flush(sys.stdout)
         if sentence and sys.stderr is not None:
@@ -70,26 +92,83 @@ def _plain_warnings() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _ending_on_request() -> Iterator[None]:
-    """A block in which SIGTERM does what Ctrl-C does, so that what is finished is kept."""
+class _Requests:
+    """Ctrl-C and SIGTERM (as of `docker stop`) while a command runs: the first is raised, so that what is finished is kept.
 
-    def end(number: int, frame: object) -> None:
-        raise Interrupted("ended on request", TERMINATED)
+    Those that follow within a second are the same one; a later one is raised again, and ends the keeping too. Where somebody
+    else's code would make something else of the exception, or has swallowed it, it is raised a little later.
+    """
 
-    try:
-        before = signal.signal(signal.SIGTERM, end)
-    except ValueError:  # not the main thread: whoever runs us there has the signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    def __init__(self) -> None:
+        self.status = 0
+        self._when = -REPEATS
+        self._waiting: threading.Timer | None = None
+        self._hook = sys.unraisablehook
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.status and now - self._when < REPEATS:
+            return
+        if _must_wait(frame):
+            self._raise_later(number)
+            return
+        self.status, self._when = 128 + number, now
+        raise KeyboardInterrupt if number == signal.SIGINT else Interrupted("ended on request", TERMINATED)
+
+    def _raise_later(self, number: int) -> None:
+        self.forget()
+        self._waiting = threading.Timer(AGAIN, _thread.interrupt_main, [number])
+        self._waiting.start()
+
+    def forget(self) -> None:
+        """Let go of a signal that waits."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def _swallowed(self, lost: sys.UnraisableHookArgs) -> None:
+        """Python's hook for what it cannot raise, such as an interrupt in a function that LLVM calls."""
+        if isinstance(lost.exc_value, KeyboardInterrupt):
+            number, self.status = self.status - 128, 0
+            self._raise_later(number)
+        else:
+            self._hook(lost)
+
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """A block in which they are heard. Where the process is the command, they come too late after it, and do nothing."""
+        if threading.current_thread() is not threading.main_thread():  # whoever runs us there has the signals
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        ending = before[signal.SIGINT] is end_at_once
+        # Others stay: ignored, as Ctrl-C is in a shell's background job, or a handler of the program's own.
+        mine = (signal.default_int_handler, end_at_once, signal.SIG_DFL)
+        before = {number: handler for number, handler in before.items() if handler in mine}
+        try:
+            sys.unraisablehook = self._swallowed
+            for number in before:
+                signal.signal(number, self)
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_IGN if ending else handler)
+            sys.unraisablehook = self._hook
+            self.forget()
 
 
-def explain(error: BaseException) -> tuple[int, str]:
-    """The exit status and the sentence for an error."""
+def _must_wait(frame: FrameType | None) -> bool:
+    """Whether a module is being imported (it may turn an interrupt into an `ImportError`) or Typer reads the command line."""
+    while frame is not None and frame.f_code is not run_guarded.__code__:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        if str(frame.f_globals.get("__name__")).startswith("typer."):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def explain(error: BaseException, interrupted: int = 0) -> tuple[int, str]:
+    """The exit status and the sentence for an error; `interrupted` is the status of an interrupt before it, if there was one."""
     if isinstance(error, KeyboardInterrupt):
         return getattr(error, "status", INTERRUPTED), str(error) or "interrupted"
     if isinstance(error, BrokenPipeError):
@@ -104,6 +183,8 @@ def explain(error: BaseException) -> tuple[int, str]:
         return FAILED, _operating_system_sentence(error)
     if "OutOfMemory" in type(error).__name__:  # CuPy's, which is not imported here
         return FAILED, f"not enough GPU memory ({_first_line(error)}): use fewer samples or neurons, or a --batch-size"
+    if interrupted:  # modules make other errors of it while they are imported
+        return interrupted, "interrupted"
     return FAILED, (
         f"a fault in nnbackend itself, {type(error).__name__}: {_first_line(error)}; please report it, with what "
         "NNBACKEND_TRACEBACK=1 nnbackend ... prints"
