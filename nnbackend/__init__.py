@@ -9,7 +9,15 @@ from . import interrupts as interrupts  # first, for what follows takes a moment
 from . import datasets
 from .activations import Linear, ReLU, Sigmoid, Softmax
 from .backend import Backend, available_backends, get_backend, register_backend, use_backend
-from .callbacks import Checkpoint, CosineSchedule, CSVLog, EarlyStopping, Schedule, StepSchedule
+from .callbacks import (
+    Checkpoint,
+    CosineSchedule,
+    CSVLog,
+    EarlyStopping,
+    Schedule,
+    StepSchedule,
+    StopOnNonFinite,
+)
 from .errors import (
     ArgumentError,
     BackendError,
@@ -93,6 +101,7 @@ __all__ = [
     "SoftmaxCategoricalCrossentropy",
     "StateError",
     "StepSchedule",
+    "StopOnNonFinite",
     "TransferError",
     "Zeros",
     "available_backends",

@@ -57,6 +57,10 @@ class Callback:
     def on_report(self, run: TrainingRun, rows: Sequence[dict[str, Any]]) -> None:
         """After epochs were fetched: their rows, oldest first."""
 
+    def on_non_finite(self, run: TrainingRun, error: NonFiniteLossError) -> bool:
+        """When the loss turned into NaN or infinity: True ends training after the last good epoch, else `error` is raised."""
+        return False
+
     def on_train_end(self, run: TrainingRun) -> None:
         """After the last epoch; not after an error."""
 
@@ -287,7 +291,16 @@ class TrainingRun:
                     callback.on_epoch(self)
 
     def _report(self) -> None:
-        if rows := self._collect():
+        reported = len(self.history)
+        try:
+            rows = self._collect()
+        except NonFiniteLossError as error:
+            answers = [callback.on_non_finite(self, error) for callback in self.callbacks]
+            if not any(answers):
+                raise
+            self.model.epoch, self.stop = error.epoch - 1, True
+            rows = [self.history.row(index) for index in range(reported, len(self.history))]
+        if rows:
             for callback in self.callbacks:
                 callback.on_report(self, rows)
 

@@ -157,6 +157,105 @@ def test_early_stopping_names_a_missing_column(monitor: str) -> None:
     assert ("give validation_data" in str(caught.value)) == (monitor == "validation_loss")
 
 
+# -- losses that are not finite --------------------------------------------------------------------------------------------
+
+
+def exploding(xp: Any = None, rate: float = 1.0) -> nn.Model:
+    """A model whose loss grows to infinity within some thirty epochs of one step."""
+    layers = [nn.Dense(1, 1)]
+    return nn.Model(layers, loss=nn.MeanSquaredError(), optimizer=nn.SGD(rate, momentum=0.5), backend=xp, seed=0)
+
+
+LINE = np.linspace(1, 2, 8).reshape(-1, 1)
+
+
+def explode(model: nn.Model, *callbacks: nn.Callback, epochs: int = 500, **settings: Any) -> nn.History:
+    return model.train(LINE, 3 * LINE, epochs=epochs, callbacks=callbacks, **{"print_every": 0, **settings})
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 1000])
+def test_a_loss_that_is_not_finite_ends_training_with_good_weights(xp, every: int) -> None:
+    with pytest.raises(nn.NonFiniteLossError) as caught:
+        explode(exploding(xp))
+    model, stopping = exploding(xp), nn.StopOnNonFinite(every=every)
+    history = explode(model, stopping)
+    failed = caught.value.epoch
+    assert failed > 9, "the test needs some good epochs"
+    assert str(stopping.error) == str(caught.value)
+    assert len(history) == model.epoch == failed - 1
+    expected = 0 if every == 1000 else (failed - 2) // every * every
+    assert stopping.restored_epoch == expected
+    again = exploding(xp)
+    if expected:
+        explode(again, epochs=expected)
+    for name, value in again.parameters().items():
+        np.testing.assert_array_equal(model.parameters()[name], value)
+    assert model.optimizer.iterations == expected
+    momentums = again.optimizer.state["momentums"] if expected else 0 * model.optimizer.state["momentums"]
+    assert bool((model.optimizer.state["momentums"] == momentums).all())
+    assert np.isfinite(model.evaluate(LINE, 3 * LINE).loss)
+
+
+def test_the_first_epoch_may_be_the_one_that_is_not_finite() -> None:
+    model, stopping = exploding(rate=1e38), nn.StopOnNonFinite()
+    before = model.parameters()
+    history = model.train(LINE, 3 * LINE, epochs=9, batch_size=2, callbacks=[stopping], print_every=0)
+    assert len(history) == model.epoch == stopping.restored_epoch == 0
+    for name, value in before.items():
+        np.testing.assert_array_equal(model.parameters()[name], value)
+
+
+def test_weights_may_be_left_as_they_became() -> None:
+    model, stopping = exploding(), nn.StopOnNonFinite(restore=False)
+    explode(model, stopping)
+    assert stopping.error is not None
+    assert stopping.restored_epoch is None
+    assert not all(np.isfinite(value).all() for value in model.parameters().values())
+
+
+def test_early_stopping_beside_it_restores_the_best() -> None:
+    model, best = exploding(), nn.EarlyStopping("loss", patience=1000)
+    history = explode(model, nn.StopOnNonFinite(), best)
+    assert best.best == min(history["loss"])
+    explode(again := exploding(), epochs=best.best_epoch)
+    for name, value in again.parameters().items():
+        np.testing.assert_array_equal(model.parameters()[name], value)
+
+
+def test_training_that_goes_well_is_not_touched_and_begins_anew(xp) -> None:
+    fit(plain := new_model(xp), 6)
+    fit(watched := new_model(xp), 6, stopping := nn.StopOnNonFinite(every=2))
+    assert stopping.error is stopping.restored_epoch is None
+    for name, value in plain.parameters().items():
+        np.testing.assert_array_equal(value, watched.parameters()[name])
+    explode(exploding(xp), stopping)
+    assert stopping.error is not None
+    fit(watched, 2, stopping)
+    assert stopping.error is None
+
+
+def test_logs_have_the_good_epochs_and_the_resumed_run_the_same_end(tmp_path: Path) -> None:
+    def run(folder: Path, epochs: int) -> tuple[nn.Model, nn.StopOnNonFinite]:
+        model, stopping = exploding(), nn.StopOnNonFinite(every=4)
+        log, checkpoint = nn.CSVLog(folder / "log.csv"), nn.Checkpoint(folder / "runs", every=1, resume=True)
+        explode(model, stopping, log, checkpoint, epochs=epochs)
+        return model, stopping
+
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    whole, stopping = run(tmp_path / "whole", 500)
+    assert stopping.error is not None
+    good = stopping.error.epoch - 1
+    assert read(tmp_path / "whole" / "log.csv")["epoch"] == list(range(1, good + 1))
+    for epochs in (3, good - 1, 500, 500):
+        resumed, again = run(tmp_path / "parts", epochs)
+    assert str(again.error) == str(stopping.error)
+    assert again.restored_epoch == stopping.restored_epoch
+    whole.save(tmp_path / "whole.safetensors")
+    resumed.save(tmp_path / "resumed.safetensors")
+    assert (tmp_path / "whole.safetensors").read_bytes() == (tmp_path / "resumed.safetensors").read_bytes()
+
+
 # -- learning rates --------------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +306,8 @@ def test_a_rate_too_small_for_a_number_ends_nothing() -> None:
         (lambda: nn.CosineSchedule(0.1, epochs=0), "epochs"),
         (lambda: nn.CosineSchedule(0.1, epochs=5, minimum=-1), "minimum"),
         (lambda: nn.CosineSchedule(0.1, epochs=5, warmup=5), "warmup"),
+        (lambda: nn.StopOnNonFinite(every=0), "every"),
+        (lambda: nn.StopOnNonFinite(restore=None), "restore"),
         (lambda: nn.EarlyStopping(patience=0), "patience"),
         (lambda: nn.EarlyStopping(every=0), "every"),
         (lambda: nn.EarlyStopping(minimum_change=float("nan")), "minimum_change"),

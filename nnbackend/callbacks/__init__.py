@@ -8,6 +8,15 @@ from ..training import Callback
 from .checkpoint import Checkpoint
 from .csv_log import CSVLog
 from .schedules import CosineSchedule, Schedule, StepSchedule
-from .stopping import EarlyStopping
+from .stopping import EarlyStopping, StopOnNonFinite
 
-__all__ = ["CSVLog", "Callback", "Checkpoint", "CosineSchedule", "EarlyStopping", "Schedule", "StepSchedule"]
+__all__ = [
+    "CSVLog",
+    "Callback",
+    "Checkpoint",
+    "CosineSchedule",
+    "EarlyStopping",
+    "Schedule",
+    "StepSchedule",
+    "StopOnNonFinite",
+]

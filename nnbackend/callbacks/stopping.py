@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from ..checks import count, flag, not_negative
-from ..errors import ArgumentError, did_you_mean, shown
+from ..errors import ArgumentError, NonFiniteLossError, did_you_mean, shown
 from ..training import Callback, TrainingRun
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class EarlyStopping(Callback):
@@ -98,3 +97,93 @@ class EarlyStopping(Callback):
         self.best = None if best is None else float(best)
         self.best_epoch = int(state.pop("best_epoch"))
         self._parameters = state
+
+
+class StopOnNonFinite(Callback):
+    """Ends training when the loss turns into NaN or infinity, and brings the last good weights back, instead of raising.
+
+    Without it `Model.train` raises `NonFiniteLossError`, and the parameters are as they became. With it the history ends with
+    the last epoch whose losses were all finite, and the model can be used. With `restore` it has the parameters and the
+    optimizer's state (its iteration too) of an earlier epoch: they are kept every `every` epochs, one transfer of
+    each, and the newest are taken that a later epoch has shown to give finite losses; where there are none yet, those that
+    training began with. An `EarlyStopping` beside it that restores the best weights still does. The learning rate is left
+    as it is: train on with a smaller one.
+
+    `error` is what would have been raised (None: all went well), and `restored_epoch` the epoch the weights are of (0: before
+    the first).
+
+    >>> import nnbackend as nn
+    >>> model = nn.Model([nn.Dense(1, 1)], loss=nn.MeanSquaredError(), optimizer=nn.SGD(100.0), seed=0)
+    >>> stopping = nn.StopOnNonFinite(every=5)
+    >>> history = model.train([[1.0], [2.0]], [[2.0], [4.0]], epochs=1000, callbacks=[stopping], print_every=0)
+    >>> len(history) == stopping.error.epoch - 1, stopping.restored_epoch
+    (True, 5)
+    >>> bool(abs(model.predict([[1.0]])) < 1e30)
+    True
+    """
+
+    def __init__(self, *, restore: bool = True, every: int = 10) -> None:
+        self.restore = flag("StopOnNonFinite restore", restore)
+        self.every = count("StopOnNonFinite every", every)
+        self.report_every = self.every if self.restore else None
+        self.error: NonFiniteLossError | None = None
+        self.restored_epoch: int | None = None
+        self._kept: list[tuple[int, dict[str, np.ndarray]]] = []  # the oldest first, two at most
+
+    def on_train_begin(self, run: TrainingRun) -> None:
+        """Forget an earlier training; in a resumed run, do not."""
+        if run.epoch < run.first_epoch:
+            self.error, self.restored_epoch, self._kept = None, None, []
+            self._keep(run)
+
+    def on_report(self, run: TrainingRun, rows: Sequence[dict[str, Any]]) -> None:
+        """Keep the weights if it is time to."""
+        if run.epoch % self.every == 0 and self.error is None:
+            self._keep(run)
+
+    def on_non_finite(self, run: TrainingRun, error: NonFiniteLossError) -> bool:
+        """Bring the weights back, and say that training may end here."""
+        self.error = error
+        if self.restore and self._kept:
+            # The last update of an epoch is judged by the losses of the next.
+            good = [kept for kept in self._kept if kept[0] < error.epoch - 1] or self._kept[:1]
+            self.restored_epoch, arrays = good[-1]
+            self._bring_back(run, arrays)
+        return True
+
+    def _keep(self, run: TrainingRun) -> None:
+        if not self.restore:
+            return
+        built, xp = run.model.built, run.model.xp
+        arrays = {name: xp.to_host(array) for name, array in built.optimizer.state.items()}
+        arrays["parameters"] = xp.to_host(built.parameters.values)
+        if all(np.isfinite(array).all() for array in arrays.values()):
+            arrays["iterations"] = np.array(built.optimizer.iterations)
+            self._kept = [*self._kept[-1:], (run.epoch, arrays)]
+
+    def _bring_back(self, run: TrainingRun, arrays: dict[str, np.ndarray]) -> None:
+        built, xp = run.model.built, run.model.xp
+        for name, array in {**built.optimizer.state, "parameters": built.parameters.values}.items():
+            array[...] = xp.asarray(arrays[name])
+        built.optimizer.iterations = int(arrays["iterations"])
+
+    def state(self) -> dict[str, Any]:
+        """What happened, and what is kept."""
+        error = self.error
+        found = None if error is None else [str(error), error.step, error.epoch]
+        arrays = {f"{i}/{name}": array for i, (_, kept) in enumerate(self._kept) for name, array in kept.items()}
+        epochs = [epoch for epoch, _ in self._kept]
+        return {"error": found, "restored_epoch": self.restored_epoch, "epochs": epochs, **arrays}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        if state["error"] is None:
+            self.error = None
+        else:
+            message, step, epoch = state["error"]
+            self.error = NonFiniteLossError(str(message), step=int(step), epoch=int(epoch))
+        self.restored_epoch = state["restored_epoch"]
+        self._kept = []
+        for i, epoch in enumerate(state["epochs"]):
+            found = {name.partition("/")[2]: array for name, array in state.items() if name.startswith(f"{i}/")}
+            self._kept.append((int(epoch), found))
