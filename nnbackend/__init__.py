@@ -17,6 +17,7 @@ from .callbacks import (
     Schedule,
     StepSchedule,
     StopOnNonFinite,
+    TensorBoardLog,
 )
 from .errors import (
     ArgumentError,
@@ -102,6 +103,7 @@ __all__ = [
     "StateError",
     "StepSchedule",
     "StopOnNonFinite",
+    "TensorBoardLog",
     "TransferError",
     "Zeros",
     "available_backends",

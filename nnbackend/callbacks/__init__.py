@@ -9,6 +9,7 @@ from .checkpoint import Checkpoint
 from .csv_log import CSVLog
 from .schedules import CosineSchedule, Schedule, StepSchedule
 from .stopping import EarlyStopping, StopOnNonFinite
+from .tensorboard import TensorBoardLog
 
 __all__ = [
     "CSVLog",
@@ -19,4 +20,5 @@ __all__ = [
     "Schedule",
     "StepSchedule",
     "StopOnNonFinite",
+    "TensorBoardLog",
 ]
