@@ -6,23 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..activations import Sigmoid, Softmax
-from ..losses import BinaryCrossentropy, CategoricalCrossentropy
 from ..model import Model
+from ..plots.tasks import BINARY, CLASSES, REGRESSION, kind_of
 
-CLASSES = "classification"
-BINARY = "binary classification"
-REGRESSION = "regression"
-
-
-def kind_of(model: Model) -> str:
-    """What a model is for, by its last layer, and by its loss where that is a layer of the user's own."""
-    last, loss = model.layers[-1], model.loss
-    if isinstance(last, Softmax) or isinstance(loss, CategoricalCrossentropy):
-        return CLASSES
-    if isinstance(last, Sigmoid) or isinstance(loss, BinaryCrossentropy):
-        return BINARY
-    return REGRESSION
+__all__ = ["BINARY", "CLASSES", "REGRESSION", "Answers", "kind_of"]
 
 
 class Answers:
