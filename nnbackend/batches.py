@@ -18,44 +18,51 @@ from .errors import ArgumentError, DataError
 from .losses import Loss
 
 
-def prepare_inputs(xp: Backend, data: Any, n_inputs: int | None) -> Any:
+def prepare_inputs(xp: Backend, data: Any, n_inputs: int | None, *, first: int = 0) -> Any:
     """Inputs (samples, features) as an array of the backend, or `DataError` that says what is wrong with them.
 
-    To be called inside `xp.quiet()`: a sum that shows whether all is finite may overflow.
+    `first` is the number of the first of them, for messages. To be called inside `xp.quiet()`: a sum that shows whether all
+    is finite may overflow.
     """
     data = xp.adopt(data)
     inputs = data if xp.is_array(data) else host_array(data)
-    if inputs.ndim != 2:
-        hint = "; for one feature a sample, use X.reshape(-1, 1)" if inputs.ndim == 1 else ""
-        raise DataError(f"X has shape {inputs.shape}: expected two axes, (samples, features){hint}")
-    if not inputs.shape[0] or not inputs.shape[1]:
-        raise DataError(f"X has shape {inputs.shape}: expected at least one sample and one feature")
-    if n_inputs is not None and inputs.shape[1] != n_inputs:
-        raise DataError(
-            f"X has shape {inputs.shape}: the first layer expects {n_inputs} features, (samples, {n_inputs})"
-        )
+    check_inputs_shape(inputs.shape, n_inputs)
     inputs = xp.asarray(inputs, dtype=xp.dtype)
     # A finite sum has finite parts, and costs no second array; it may overflow, so look closely where it is not finite.
     finite = bool(xp.to_host(xp.isfinite(inputs.sum())))
     if not finite and not (rows := xp.to_host(xp.isfinite(inputs).all(axis=1))).all():
-        row = int(np.argmin(rows))
+        row = first + int(np.argmin(rows))
         raise DataError(
             f"row {row} of X holds NaN, infinity or a number too large for {xp.dtype}: remove or repair that sample"
         )
     return inputs
 
 
-def prepare_targets(xp: Backend, targets: Any, n_samples: int, n_outputs: int, loss: Loss) -> tuple[Any, np.ndarray]:
-    """Targets as the loss takes them, on the device and on the host, or `DataError`."""
+def check_inputs_shape(shape: tuple[int, ...], n_inputs: int | None) -> None:
+    """Raise `DataError` for inputs that are no table of samples and features, or have other features than the model takes."""
+    if len(shape) != 2:
+        hint = "; for one feature a sample, use X.reshape(-1, 1)" if len(shape) == 1 else ""
+        raise DataError(f"X has shape {shape}: expected two axes, (samples, features){hint}")
+    if not shape[0] or not shape[1]:
+        raise DataError(f"X has shape {shape}: expected at least one sample and one feature")
+    if n_inputs is not None and shape[1] != n_inputs:
+        raise DataError(f"X has shape {shape}: the first layer expects {n_inputs} features, (samples, {n_inputs})")
+
+
+def target_dtype(xp: Backend, host: np.ndarray) -> np.dtype:
+    """The dtype of targets on the device."""
+    return xp.index_dtype if host.dtype.kind == "i" else xp.dtype
+
+
+def host_targets(xp: Backend, targets: Any, n_samples: int, n_outputs: int, loss: Loss) -> np.ndarray:
+    """Targets as the loss takes them, on the host, or `DataError`."""
     targets = xp.adopt(targets)
     on_device = xp.is_array(targets) and not isinstance(targets, np.ndarray)
     host = xp.to_host(targets) if on_device else host_array(targets)
     if host.ndim == 0 or len(host) != n_samples:
         found = "no axis" if host.ndim == 0 else f"{len(host)} entries"
         raise DataError(f"X has {n_samples} samples but y has {found}: expected one target a sample")
-    host = loss.check_targets(host, n_outputs)
-    dtype = xp.index_dtype if host.dtype.kind == "i" else xp.dtype
-    return xp.asarray(host, dtype=dtype), host
+    return loss.check_targets(host, n_outputs)
 
 
 def check_batch_size(batch_size: Any, n_samples: int) -> int:
@@ -68,6 +75,12 @@ def check_batch_size(batch_size: Any, n_samples: int) -> int:
             f"batch_size {size} is larger than the data: expected at most {n_samples}, the number of samples"
         )
     return size
+
+
+def batch_sizes(n_samples: int, batch_size: int) -> list[int]:
+    """The sizes of an epoch's batches: full ones, and a last short one where the size does not divide."""
+    rest = n_samples % batch_size
+    return [batch_size] * (n_samples // batch_size) + ([rest] if rest else [])
 
 
 @dataclass
@@ -99,7 +112,7 @@ class Batches:
         self.xp = xp
         self.inputs, self.targets = inputs, targets
         n = len(inputs)
-        self.sizes = [batch_size] * (n // batch_size) + ([n % batch_size] if n % batch_size else [])
+        self.sizes = batch_sizes(n, batch_size)
         self.whole = batch_size == n
         self.order = xp.arange(n, dtype=xp.index_dtype)
         self.position = xp.zeros(1, dtype=xp.index_dtype)

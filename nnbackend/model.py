@@ -11,7 +11,7 @@ import numpy as np
 
 from .backend import Backend, get_backend
 from .backend.base import on_device
-from .batches import Batch, Batches, check_batch_size, prepare_inputs
+from .batches import Batch, check_batch_size, check_inputs_shape, prepare_inputs
 from .checks import count, flag
 from .checks import path as checked_path
 from .checks import seed as checked_seed
@@ -23,7 +23,9 @@ from .metrics import Accuracy
 from .network import EXAMPLES, Network
 from .optimizers import Optimizer
 from .parameters import ParameterBuffer, layer_names
-from .training import Callback, Pass, PrintLines, Records, TrainingRun
+from .passes import Records, batches_of, measuring_size, pass_of
+from .streams import HostRows, rows_to_stream
+from .training import Callback, PrintLines, TrainingRun
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,7 @@ class Model:
         validation_data: tuple[Any, Any] | None = None,
         print_every: int | None = None,
         callbacks: Sequence[Callback] = (),
+        stream: bool | None = None,
     ) -> History:
         """Train for `epochs` more epochs and return their history, which is kept in `model.history` as well.
 
@@ -206,6 +209,10 @@ class Model:
         `batch_size` a step uses all samples; else batches are drawn in an order shuffled anew for each epoch from the
         model's seed (`shuffle=False`: as they come), the last one short. `validation_data=(X, y)` is evaluated after
         every epoch. Lines are printed every `print_every` epochs (None: about ten in all; 0: none).
+
+        Data that do not fit on the device, and files mapped into memory (`numpy.load(file, mmap_mode="r")`) that would take
+        more than half of what is free, stay where they are and come in batch by batch, the next while one is computed;
+        `stream=True` or `False` decides it otherwise. The bits of the result are the same.
 
         Raises `DataError` for data that do not fit, and `NonFiniteLossError` when the loss turns into NaN or infinity.
         """
@@ -223,12 +230,12 @@ class Model:
         self.finalize()
         built = self.built
         built.need(loss=True, optimizer=True)
-        data = built.prepare(X, y, for_training=True)
+        data = built.prepare(X, y, for_training=True, stream=stream)
         validation = None
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
                 raise DataError("validation_data: expected a pair (X, y)")
-            validation = built.prepare(*validation_data)
+            validation = built.prepare(*validation_data, stream=None)
         every = max(1, epochs // 10) if print_every is None else print_every
         printers = [PrintLines(every)] if every else []
         run = TrainingRun(
@@ -245,15 +252,18 @@ class Model:
         return run.run()
 
     @on_device
-    def evaluate(self, X: Any, y: Any, *, batch_size: int | None = None) -> Evaluation:
-        """Losses and accuracy on a data set, weighted by batch size; nothing is learned, nothing dropped."""
+    def evaluate(self, X: Any, y: Any, *, batch_size: int | None = None, stream: bool | None = None) -> Evaluation:
+        """Losses and accuracy on a data set, weighted by batch size; nothing is learned, nothing dropped.
+
+        `stream` as in `train`.
+        """
         self.finalize()
         built = self.built
         built.need(loss=True)
-        inputs, targets = built.prepare(X, y)
-        batches = Batches(self.xp, inputs, targets, check_batch_size(batch_size, len(inputs)))
+        inputs, targets = built.prepare(X, y, stream=stream)
+        batches = batches_of(self.xp, inputs, targets, measuring_size(batch_size, inputs))
         records = Records(self.xp, len(batches.sizes))
-        evaluation = Pass(self, batches, records, built.evaluation_step)
+        evaluation = pass_of(self, batches, records, built.evaluation_step)
         with self.xp.quiet(), self.xp.op_scope:
             with self.xp.no_transfers():
                 evaluation.run()
@@ -265,6 +275,8 @@ class Model:
         """The network's outputs for X, shape (samples, outputs), as a NumPy array of the caller's own."""
         self.finalize()
         with self.xp.quiet(), self.xp.op_scope:
+            if (rows := rows_to_stream(self.xp, X, None)) is not None:
+                return self._predict_rows(rows, batch_size)
             inputs = prepare_inputs(self.xp, X, self.n_inputs)
             size = check_batch_size(batch_size, len(inputs))
             parts = [
@@ -272,6 +284,16 @@ class Model:
                 for start in range(0, len(inputs), size)
             ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _predict_rows(self, rows: HostRows, batch_size: int | None) -> np.ndarray:
+        """The outputs for rows that stay on the host: a part is brought in at a time."""
+        check_inputs_shape(rows.shape, self.n_inputs)
+        size, parts = measuring_size(batch_size, rows), []
+        for start in range(0, len(rows), size):
+            part = np.empty((min(size, len(rows) - start), rows.shape[1]), self.xp.dtype)
+            rows.read(slice(start, start + size), part)
+            parts.append(self.xp.to_host(self.built.answer(prepare_inputs(self.xp, part, self.n_inputs, first=start))))
+        return np.concatenate(parts)
 
     # -- steps: what training compiles -----------------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from .activations import Linear, ReLU
 from .backend import Backend
-from .batches import Batch, prepare_inputs, prepare_targets
+from .backend.base import converted
+from .batches import Batch, check_inputs_shape, host_targets, prepare_inputs, target_dtype
 from .errors import ArgumentError, StateError
 from .fusion import Ending, join_ending, join_layers
 from .layers import Dense, Dropout, Layer
@@ -21,6 +22,7 @@ from .losses import (
 )
 from .optimizers import Optimizer
 from .parameters import Parameter, ParameterBuffer
+from .streams import rows_to_stream
 
 if TYPE_CHECKING:
     from .model import Model
@@ -185,17 +187,24 @@ class Network:
             if needed and getattr(self.model, name) is None:
                 raise StateError(f"the model has no {name}: give it one, model.set({name}={EXAMPLES[name]})")
 
-    def prepare(self, X: Any, y: Any, *, for_training: bool = False) -> tuple[Any, Any]:
-        """Data on the device, checked."""
+    def prepare(self, X: Any, y: Any, *, for_training: bool = False, stream: bool | None = False) -> tuple[Any, Any]:
+        """Data, checked: on the device, or where they are to be streamed (`rows_to_stream`), on the host."""
         assert self.loss is not None
         assert self.accuracy is not None
-        with self.model.xp.quiet():
-            inputs = prepare_inputs(self.model.xp, X, self.model.n_inputs)
+        xp, model = self.model.xp, self.model
+        rows = rows_to_stream(xp, X, stream)
+        if rows is not None:
+            check_inputs_shape(rows.shape, model.n_inputs)
+            inputs: Any = rows
+        else:
+            with xp.quiet():
+                inputs = prepare_inputs(xp, X, model.n_inputs)
         n_outputs = self.n_outputs if self.n_outputs is not None else inputs.shape[1]
-        targets, host = prepare_targets(self.model.xp, y, len(inputs), n_outputs, self.loss)
+        host = host_targets(xp, y, len(inputs), n_outputs, self.loss)
         if for_training:
             self.accuracy.init(host)
-        return inputs, targets
+        dtype = target_dtype(xp, host)
+        return inputs, converted(host, dtype) if rows is not None else xp.asarray(host, dtype=dtype)
 
     def forward(self, inputs: Any, *, training: bool = False) -> Any:
         """The predictions."""

@@ -7,21 +7,17 @@ the table is fetched for a printed line, or when it is full.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from .backend import Backend
-from .batches import Batch, Batches, check_batch_size
 from .errors import NonFiniteLossError, StateError
-from .history import History, format_row, measured_row
+from .history import History, format_row
+from .passes import Records, batches_of, measuring_size, pass_of, training_size
 
 if TYPE_CHECKING:
     from .model import Model
-
-# A compiled step, and of how many steps it consists.
-Launch = tuple[Callable[[], None], int]
 
 # How many rows the table on the device holds, unless one epoch alone needs more: 8192 rows are 256 KiB.
 RECORDS = 8192
@@ -88,96 +84,6 @@ class PrintLines(Callback):
             print(format_row(rows[-1]))
 
 
-class Records:
-    """What steps measured, a row each, on the device until it is fetched: one transfer for all of them."""
-
-    columns = ("data_loss", "regularization_loss", "accuracy", "learning_rate")
-
-    def __init__(self, xp: Backend, capacity: int) -> None:
-        self.xp = xp
-        self.capacity = capacity
-        table = xp.zeros((capacity, len(self.columns)), dtype="float64")
-        self._state = table, xp.zeros(1, dtype=xp.index_dtype), xp.zeros(len(self.columns), dtype="float64")
-        self.used = 0
-
-    def write(self, *measured: Any) -> None:
-        """Add a row: part of a step."""
-        self.xp.ops.record(*measured, state=self._state)
-
-    def fetch(self) -> np.ndarray:
-        """All rows since the last fetch."""
-        table, cursor, _ = self._state
-        rows = self.xp.to_host(table[: self.used])
-        cursor.fill(0)
-        self.used = 0
-        return rows
-
-
-class Pass:
-    """One way through a data set, batch by batch, in compiled steps, each of which writes a record.
-
-    Where a backend likes several steps in one launch (`xp.steps_per_launch`), so many batches of one size follow each other
-    in a compiled step; where the data are a single batch, so many epochs.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        batches: Batches,
-        records: Records,
-        step_parts: Callable[[Batch], dict[str, Callable[[], Any]]],
-    ) -> None:
-        self.batches, self.records = batches, records
-        self._buffers = {size: batches.batch(size) for size in dict.fromkeys(batches.sizes)}
-        self._steps: dict[tuple[int, int], Callable[[], None]] = {}
-
-        def compiled(size: int, count: int) -> Launch:
-            if (size, count) not in self._steps:
-                step = self._step(model, step_parts(self._buffers[size]), count)
-                self._steps[size, count] = model.xp.compiled_step(step, only_ops=model.only_ops)
-            return self._steps[size, count], count
-
-        together = model.xp.steps_per_launch
-        self._sequence: list[Launch] = []
-        for size in self._buffers:
-            times, rest = divmod(batches.sizes.count(size), together)
-            self._sequence += [compiled(size, together)] * times + ([compiled(size, rest)] if rest else [])
-        #: How many epochs `run` takes at once: more than one where the data are a single batch in a fixed order.
-        self.epochs_together = together if batches.whole else 1
-        self._epochs = compiled(batches.sizes[0], together) if self.epochs_together > 1 else None
-
-    def _step(self, model: Model, parts: dict[str, Callable[[], Any]], count: int) -> Callable[[], None]:
-        def step() -> None:
-            for _ in range(count):
-                for part in parts.values():
-                    part()
-                self.records.write(*model.measured)
-
-        return step
-
-    def run(self, order: Any = None) -> None:
-        """Enqueue all batches of an epoch."""
-        self.batches.start_epoch(order)
-        for step, count in self._sequence:
-            step()
-            self.records.used += count
-
-    def run_epochs(self) -> int:
-        """Enqueue `epochs_together` epochs, of which there are more than one, and return how many these are."""
-        assert self._epochs is not None
-        step, count = self._epochs
-        step()
-        self.records.used += count
-        return count
-
-    def summarize(self, records: np.ndarray) -> dict[str, list[float]]:
-        """The records of some epochs (epochs, batches, columns) as columns: means over batches, weighted by their sizes."""
-        measured = np.average(records, axis=1, weights=self.batches.sizes) if records.shape[1] > 1 else records[:, 0]
-        data_loss, regularization_loss, accuracy = measured[:, 0], measured[:, 1], measured[:, 2]
-        row = measured_row(data_loss, regularization_loss, accuracy, records[:, -1, 3])
-        return {name: column.tolist() for name, column in row.items()}
-
-
 class TrainingRun:
     """One call of `Model.train`: what callbacks are given."""
 
@@ -200,7 +106,7 @@ class TrainingRun:
         self.last_epoch = model.epoch + epochs
         self.history = History()
         self.stop = False
-        batches = Batches(xp, *data, check_batch_size(batch_size, len(data[0])))
+        batches = batches_of(xp, *data, training_size(batch_size, data[0]))
         sizes = [len(batches.sizes)]
         self._shuffles = shuffle and not batches.whole
         #: What the data and their order are like: a resumed run must have the same.
@@ -211,7 +117,8 @@ class TrainingRun:
             "validation_samples": None if validation is None else len(validation[0]),
         }
         if validation is not None:
-            checking = Batches(xp, *validation, min(batch_size or len(validation[0]), len(validation[0])))
+            size = batch_size and min(batch_size, len(validation[0]))
+            checking = batches_of(xp, *validation, measuring_size(size, validation[0]))
             sizes.append(len(checking.sizes))
         self.steps_per_epoch = sizes[0]
         self._rows_per_epoch = sum(sizes)
@@ -220,9 +127,9 @@ class TrainingRun:
         self._periods = {report_every, *(callback.report_every or report_every for callback in callbacks)}
         self._chunk = max(1, min(*self._periods, RECORDS // self._rows_per_epoch))
         self._records = Records(xp, self._chunk * self._rows_per_epoch)
-        self._training = Pass(model, batches, self._records, model.built.training_step)
+        self._training = pass_of(model, batches, self._records, model.built.training_step)
         self._validation = (
-            None if validation is None else Pass(model, checking, self._records, model.built.evaluation_step)
+            None if validation is None else pass_of(model, checking, self._records, model.built.evaluation_step)
         )
 
     @property
@@ -252,11 +159,10 @@ class TrainingRun:
 
     def _train(self) -> None:
         model = self.model
-        shuffle = model.xp.rng(model.seed).permutation if self._shuffles else None
         with model.xp.quiet(), model.xp.op_scope:
             try:
                 while model.epoch < self.last_epoch and not self.stop:
-                    self._run_chunk(self._next_report(), shuffle)
+                    self._run_chunk(self._next_report())
                     self._report()
                     self._check_layers()
             except KeyboardInterrupt:
@@ -271,7 +177,7 @@ class TrainingRun:
         due = min(epoch + period - epoch % period for period in self._periods)
         return min(due, epoch + self._chunk, self.last_epoch)
 
-    def _run_chunk(self, until: int, shuffle: Callable[..., Any] | None) -> None:
+    def _run_chunk(self, until: int) -> None:
         model = self.model
         tickers = [callback for callback in self.callbacks if type(callback).on_epoch is not Callback.on_epoch]
         self._report_asked = False
@@ -283,7 +189,7 @@ class TrainingRun:
                 if until - model.epoch >= together:
                     model.epoch += self._training.run_epochs()
                     continue
-                self._training.run(shuffle and shuffle(len(self._training.batches.inputs), step=model.epoch))
+                self._training.run(self._training.shuffled(model.epoch) if self._shuffles else None)
                 if self._validation is not None:
                     self._validation.run()
                 model.epoch += 1

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import nnbackend as nn
 from nnbackend.batches import Batches
-from nnbackend.training import Pass, Records
+from nnbackend.passes import Pass, Records
 
 pytest.importorskip("numba", reason="the CPU kernels need Numba: pip install '.[jit]'")
 

@@ -17,7 +17,9 @@ from ..errors import ArgumentError, DataError, did_you_mean, shown
 from ..kernels.override import Override
 from ..rng import Random
 from .dispatch import KERNEL_MODES, Ops, Tape
+from .memory import free_host_memory
 from .transfers import Transfers
+from .uploads import SharedUpload
 
 DTYPES = ("float32", "float64")
 PRECISIONS = ("float32", "tf32", "bfloat16")  # of the factors in matrix products of float32 arrays
@@ -69,6 +71,7 @@ class Backend:
         self.index_dtype = np.dtype("int64")
         self.kernels = kernels
         self.matmul_precision = "float32"
+        self.uploads_overlap = True  # whether an upload may be refilled while the device computes
         self.steps_per_launch = 1  # how many training steps are worth one compiled step
         self.transfers = Transfers()
         self.op_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
@@ -173,6 +176,14 @@ class Backend:
         raw = np.zeros(size * self.dtype.itemsize + 256, np.uint8)
         start = -raw.ctypes.data % 256
         return raw[start : start + size * self.dtype.itemsize].view(self.dtype)
+
+    def free_memory(self) -> int | None:
+        """Bytes that are free where arrays of this backend live; None where nobody knows."""
+        return free_host_memory()
+
+    def upload(self, shape: tuple[int, ...], dtype: Any) -> SharedUpload:
+        """An array of the device that the host fills again and again (see `nnbackend.backend.uploads`)."""
+        return SharedUpload(self, shape, np.dtype(dtype))
 
     def synchronize(self) -> None:
         """Wait until the device has done everything asked of it."""

@@ -20,6 +20,7 @@ import numpy as np
 from ..errors import BackendError
 from .base import Backend
 from .graph import CapturedStep, CaptureStream
+from .uploads import PinnedUpload
 
 _WHEELS = ("cupy-cuda12x", "cupy-cuda13x", "cupy-cuda11x", "cupy")
 STEPS_PER_LAUNCH = 16  # captured together: a launch costs the host some microseconds, a small step the GPU hardly more
@@ -44,6 +45,7 @@ class GPUBackend(Backend):
         self.matmul_precision = matmul_precision
         self.steps_per_launch = STEPS_PER_LAUNCH if kernels == "all" else 1
         self._capture = CaptureStream(cupy)
+        self._upload_stream: Any = None
         self.device = device or 0
         self.several = cupy.cuda.runtime.getDeviceCount() > 1
         if self.several:  # one alone is always current
@@ -93,6 +95,28 @@ class GPUBackend(Backend):
     def aligned_zeros(self, size: int) -> Any:
         with self.op_scope:
             return self._namespace.zeros(size, self.dtype)  # the allocator aligns to 512 bytes
+
+    def free_memory(self) -> int | None:
+        """What the driver has left, and what CuPy's pool holds without using it."""
+        with self.op_scope:
+            free, _ = self._namespace.cuda.runtime.memGetInfo()
+            return free + self._namespace.get_default_memory_pool().free_bytes()
+
+    def upload(self, shape: tuple[int, ...], dtype: Any) -> PinnedUpload:
+        """From pinned memory, on a stream beside the current one. Not proved on a GPU yet (docs/gpu-status.md)."""
+        import cupyx
+
+        with self.op_scope:
+            if self._upload_stream is None:
+                self._upload_stream = self._namespace.cuda.Stream(non_blocking=True)
+            return PinnedUpload(
+                self,
+                shape,
+                np.dtype(dtype),
+                cupy=self._namespace,
+                stream=self._upload_stream,
+                pinned=cupyx.empty_pinned,
+            )
 
     def synchronize(self) -> None:
         with self.op_scope:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...backend.base import Backend, describe
 from ...backend.transfers import Transfers
+from ...backend.uploads import CopiedUpload
 from ...errors import DataError, StateError, TransferError
 from . import indexing
 from .arrays import StrictArray, call, refuse_overlap, unwrap
@@ -46,6 +47,7 @@ class StrictBackend(Backend):
         super().__init__("strict", StrictNamespace(self), dtype=dtype, kernels=kernels)
         self.transfers = StrictTransfers()
         self.op_scope = device
+        self.uploads_overlap = False  # what a thread does on the side would be written down as part of a step
         self.refuses_float64 = self.dtype == np.float32
 
     def is_array(self, value: Any) -> bool:
@@ -59,6 +61,9 @@ class StrictBackend(Backend):
 
     def aligned_zeros(self, size: int) -> StrictArray:
         return call(self, "xp.aligned_zeros", super().aligned_zeros, (size,))
+
+    def upload(self, shape: tuple[int, ...], dtype: Any) -> CopiedUpload:
+        return CopiedUpload(self, shape, np.dtype(dtype))
 
     def synchronize(self) -> None:
         if device.recording is not None:
