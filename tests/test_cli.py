@@ -491,3 +491,22 @@ def test_parity_draws(capsys: pytest.CaptureFixture[str], tmp_path: Path, mode: 
     path = tmp_path / "differences.png"
     assert main(["parity", *mode, "--steps", "3", "--plot", str(path)]) == 0
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_profile(capsys):
+    """By phase, layer and op; a step's sum; and the same as a document."""
+    arguments = ["train", "spiral", "--epochs", "3", "--print-every", "0", "--profile"]
+    assert main(arguments) == 0
+    lines = last(capsys)
+    table = lines[next(number for number, line in enumerate(lines) if line.startswith("where a step's time goes")) :]
+    assert table[1].split() == ["phase", "layer", "op", "runs", "time", "share"]
+    assert {line.split()[0] for line in table[2:-1]} == {"forward", "backward", "update", "step"}
+    assert re.fullmatch(
+        r"forward +all of it +[\d.]+ (ns|µs|ms) +\d+%", next(line for line in table if "all of it" in line)
+    )
+    assert table[-1].startswith("a step of this run took")
+    found = document(capsys, *arguments, "--kernels", "reference", "--batch-size", "50")["profile"]
+    assert found["batch"] == 50
+    assert {op["implementation"] for op in found["ops"]} == {"reference"}
+    assert {op["phase"] for op in found["ops"]} == {"batch", "forward", "backward", "update"}
+    assert abs(sum(op["share"] for op in found["ops"]) - 1) < 1e-9

@@ -28,7 +28,8 @@ def settle_backend(
         name = os.environ.get("NNBACKEND") or "cpu"
         reason = f"as NNBACKEND={name} says" if os.environ.get("NNBACKEND") else "the default; see --backend"
     if matmul_precision != "float32":
-        return get_backend(asked, dtype, "all", matmul_precision), reason
+        kernels = "all" if kernels == "auto" else kernels  # these products are among those that no GPU has proved yet
+        return get_backend(asked, dtype, kernels, matmul_precision), reason
     if name == "auto":
         xp, found = choose_backend(dtype, kernels)
         return xp, f"chosen by auto: {found}"

@@ -17,6 +17,7 @@ from .data import DataOptions
 from .learning import LearningOptions
 from .network import NetworkOptions
 from .output import OutputOptions, named_as_option
+from .profiling import Profile
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Train(OutputOptions, LearningOptions, NetworkOptions, DataOptions):  # the
         write_lines_at_once()
         task = self.load()
         self.settle(task)
-        xp, reason = settle_backend(self.backend, self.dtype, matmul_precision=self.matmul_precision)
+        xp, reason = settle_backend(self.backend, self.dtype, self.kernels, self.matmul_precision)
         model = self.build(task, xp)
         self.check_files(task)
         with self.history_kept(model, self.epochs):
@@ -76,7 +77,17 @@ class Train(OutputOptions, LearningOptions, NetworkOptions, DataOptions):  # the
         return seconds, clock.first_epoch, model.epoch - resumed
 
     def _report(self, result: Result) -> None:
+        profile = self._profile(result)
         if self.json:
-            print(json.dumps(result.document(), indent=2))
-        else:
-            print(*result.lines(with_training=self.quiet or not self.print_every), sep="\n")
+            more = {} if profile is None else {"profile": profile.document()}
+            print(json.dumps({**result.document(), **more}, indent=2))
+            return
+        print(*result.lines(with_training=self.quiet or not self.print_every), sep="\n")
+        if profile is not None:
+            print(*profile.lines(), sep="\n")
+
+    def _profile(self, result: Result) -> Profile | None:
+        if not self.profile:
+            return None
+        rate = result.steps_per_second
+        return Profile(result.model, result.task, self.batch_size, 1 / rate if rate else None)

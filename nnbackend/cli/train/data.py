@@ -37,6 +37,10 @@ class DataOptions:
             "that no GPU has proved yet.",
         ),
     ] = "float32"
+    kernels: Annotated[
+        str,
+        typer.Option(metavar="auto|reference|all", help="Which faster operations to use: those proved, none, or all."),
+    ] = "auto"
     seed: Annotated[int, typer.Option(metavar="N", help="Decides data, initial weights, shuffling and dropout.")] = 0
     samples: Annotated[
         int | None, typer.Option(metavar="N", help="Samples a class (default: 100; sine: 1000 in all).")

@@ -49,6 +49,9 @@ class OutputOptions:
     history: Annotated[
         Path | None, _output(metavar="FILE.csv", help="Write losses and accuracies of all epochs here.")
     ] = None
+    profile: Annotated[
+        bool, _output("--profile", help="Say after training where a step's time goes, by layer and op.")
+    ] = False
     quiet: Annotated[bool, _output("--quiet", help="Print the final figures only.")] = False
     json: Annotated[bool, _output("--json", help="Print one JSON document and nothing else.")] = False
 
