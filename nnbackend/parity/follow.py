@@ -28,8 +28,8 @@ from ..losses import BinaryCrossentropy
 from ..metrics import BinaryAccuracy, CategoricalAccuracy
 from ..ops import CLIP
 from ..testing.tolerances import LOSS_FLOOR_IN_EPS, eps, largest_difference, largest_element, tolerance, ulp
-from .scales import Scale, gradient_scales, output_scales
-from .side import Build, Named, Side, Snapshot
+from .scales import Scale, gradient_scales, loss_scale, output_scales
+from .side import Build, Named, Side, Snapshot, within_range
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Measurement:
     relative: float
     ulps: float
     share: float
+    in_range: bool = True  # whether the side's dtype can hold what the judge found
 
     @property
     def name(self) -> str:
@@ -74,6 +75,9 @@ class Comparison:
     steps: int = 0
     worst: dict[str, Measurement] = field(default_factory=dict)  # for each tensor
     first_beyond: Measurement | None = None
+    overflow: Measurement | None = (
+        None  # the first value that the dtype cannot hold: training diverges, and it ends there
+    )
     shares: list[dict[str, float]] = field(default_factory=list)  # for each step, the largest share in each part
 
     @property
@@ -85,6 +89,9 @@ class Comparison:
         """Take in a step. Of several tensors beyond tolerance the first is the one that was computed first."""
         shares: dict[str, float] = {}
         for found in measurements:
+            if not found.in_range and self.passed:
+                self.overflow = found
+                break
             shares[found.part] = max(shares.get(found.part, 0.0), found.share)
             worst = self.worst.get(found.name)
             if worst is None or not found.share <= worst.share:
@@ -132,7 +139,7 @@ def follow(
         comparison.add(step, list(pair.step(step)))
         if on_step is not None:
             on_step(step)
-        if stop_at_first and not comparison.passed:
+        if comparison.overflow or (stop_at_first and not comparison.passed):
             break
     return comparison
 
@@ -177,7 +184,10 @@ class Pair:
             yield from self._compare_kept(step, "forward", name, "output", scales[name])
         n = len(judge.batch.targets)
         expected, found = judge.measured(), side.measured()
-        floors = {"data_loss": LOSS_FLOOR_IN_EPS * eps(self.dtype) + self._complements(), "regularization_loss": 0.0}
+        passed_on = loss_scale(judge, scales)
+        floor = LOSS_FLOOR_IN_EPS * eps(self.dtype) + self._complements()
+        floor += tolerance("sum", self.dtype, passed_on.length) * passed_on.size
+        floors = {"data_loss": floor, "regularization_loss": 0.0}
         for (name, floor), judged, value in zip(floors.items(), expected, found, strict=False):
             allowed = tolerance("loss", self.dtype, n) * abs(judged) + floor
             yield Measurement(step, "forward", "", name, *self._measure(value, judged, allowed, 1.0))
@@ -191,7 +201,7 @@ class Pair:
         needed = self.judge.xp.to_host(self.judge.batch.targets) == 0
         return float(np.mean(needed * eps(self.dtype) / left))
 
-    def _compare_accuracy(self, found: float, n: int) -> tuple[float, float, float]:
+    def _compare_accuracy(self, found: float, n: int) -> tuple[float, float, float, bool]:
         """The side's accuracy against the judge's for the side's own predictions: ties are the same ties."""
         judge, accuracy = self.judge, self.judge.network.accuracy
         predictions = self.side.predictions()
@@ -238,12 +248,15 @@ class Pair:
             measured = self._measure(found, expected, tolerance(quantity, self.dtype, scale.length), scale.size)
             yield Measurement(step, part, name, tensor, *measured)
 
-    def _measure(self, found: Any, expected: Any, allowed: float, scale: float | None) -> tuple[float, float, float]:
-        """(relative, ulps, share of the tolerance)"""
+    def _measure(
+        self, found: Any, expected: Any, allowed: float, scale: float | None
+    ) -> tuple[float, float, float, bool]:
+        """(relative, ulps, share of the tolerance, whether the dtype can hold it)"""
         gap, size = largest_difference(found, expected), largest_element(expected)
         allowed *= size if scale is None else scale
-        shares = [gap / each if each else (math.inf if gap else 0.0) for each in (size, ulp(size, self.dtype), allowed)]
-        return shares[0], shares[1], shares[2]
+        last_place = ulp(min(size, float(np.finfo(self.dtype).max) / 2), self.dtype)
+        shares = [gap / each if each else (math.inf if gap else 0.0) for each in (size, last_place, allowed)]
+        return shares[0], shares[1], shares[2], within_range(expected, self.dtype)
 
 
 def rounded(data: Any, xp: Backend) -> Any:

@@ -3,7 +3,8 @@
 Training is chaotic: a difference of one rounding grows tenfold every so many steps until nothing is common but the
 neighbourhood the runs end in. So runs that part prove nothing by that. What tells rounding from a fault is a third run,
 the control: the judge once more, with its gradients disturbed in every step as rounding disturbs them, by some eps of
-what was summed. A side without a fault parts from the judge no faster than the control does.
+what was summed, and its parameters by an eps of theirs. A side without a fault parts from the judge no faster than the
+control does. Once the control has parted from the judge, nothing more can be told.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import numpy as np
 
 from ..backend import Backend, get_backend
 from ..checks import count
-from ..testing.tolerances import difference, largest_difference, largest_element, tolerance
+from ..errors import StateError
+from ..testing.tolerances import difference, eps, largest_difference, largest_element, tolerance
 from .follow import rounded
 from .scales import gradient_scales
-from .side import Build, Named, Side
+from .side import Build, Named, Side, Snapshot
 
 # The loss as it is printed differs.
 PARTED = 1e-3
@@ -44,6 +46,9 @@ class Divergence:
     parameters: list[float] = field(default_factory=list)
     control_loss: list[float] = field(default_factory=list)
     control_parameters: list[float] = field(default_factory=list)
+    overflow_at: int | None = (
+        None  # the step whose values the dtype cannot hold: training diverges, the runs end before
+    )
 
     @property
     def steps(self) -> int:
@@ -62,9 +67,13 @@ class Divergence:
 
     @property
     def beyond_at(self) -> int | None:
-        """The first step at which the side was further from the judge than the control had ever been, by far."""
+        """The first step at which the side was further from the judge than the control had ever been, by far.
+
+        Steps after the control has parted do not count: there any two runs may be any distance from each other.
+        """
         allowed = np.maximum.accumulate(self.control_parameters) * MARGIN
-        return _first(self.parameters, lambda step, value: not value <= allowed[step - 1])
+        told = self.parameters[: self.control_parted_at]
+        return _first(told, lambda step, value: not value <= allowed[step - 1])
 
     @property
     def passed(self) -> bool:
@@ -87,6 +96,11 @@ class Divergence:
             return (
                 f"Backend {self.backend.name!r} parts from the judge faster than rounding explains, from step "
                 f"{self.beyond_at} on. That is no chaos: the comparison step by step (without --free) finds the operation."
+            )
+        if self.overflow_at is not None:
+            return (
+                f"At step {self.overflow_at} the training diverges: {self.backend.dtype} cannot hold its values any more. "
+                f"Up to there the runs part no faster than rounding explains."
             )
         if not any(self.parameters):
             return f"The runs are the same to the bit for {self.steps} steps."
@@ -116,7 +130,7 @@ def free(
 ) -> Divergence:
     """Let `backend` and a float64 judge run from the same parameters, and measure how they part.
 
-    Arguments as for `follow`.
+    Arguments as for `follow`; the model needs an optimizer, or `StateError`.
 
     >>> import nnbackend as nn
     >>> from nnbackend import parity
@@ -132,6 +146,8 @@ def free(
     judging = judge if isinstance(judge, Backend) else get_backend(judge, "float64", "reference")
     X, y = rounded(X, xp), rounded(y, xp)
     judged, side, control = (Side(build, each, X, y, batch_size) for each in (judging, xp, judging))
+    if not side.learns:
+        raise StateError("the model has no optimizer, so it stays where it is: compare it step by step instead")
     start = judged.snapshot().rounded(xp.dtype)
     for each in (judged, side, control):
         each.load(start)
@@ -139,6 +155,9 @@ def free(
     for step in range(1, steps + 1):
         judged.step()
         side.step()
+        if judged.overflows(xp.dtype):
+            divergence.overflow_at = step
+            break
         _disturbed_step(control, xp.dtype, rng)
         _measure(divergence, judged, side, control)
         if on_step is not None:
@@ -147,7 +166,7 @@ def free(
 
 
 def _disturbed_step(control: Side, dtype: np.dtype, rng: np.random.Generator) -> None:
-    """A step whose gradients are off by up to what rounding in `dtype` explains."""
+    """A step whose gradients are off by up to what rounding in `dtype` explains, and each new parameter by up to an eps."""
     control.forward()
     control.backward()
     scales, gradients = gradient_scales(control), control.gradients()
@@ -157,6 +176,9 @@ def _disturbed_step(control: Side, dtype: np.dtype, rng: np.random.Generator) ->
         noise = scale.size * tolerance("gradient", dtype)
         gradients[name] = gradient + noise * rng.uniform(-1, 1, gradient.shape)
     control.update(gradients)
+    after = control.snapshot()
+    off = {name: value * eps(dtype) * rng.uniform(-1, 1, value.shape) for name, value in after.values.items()}
+    control.load(Snapshot({name: value + off[name] for name, value in after.values.items()}, after.state))
 
 
 def _measure(divergence: Divergence, judged: Side, side: Side, control: Side) -> None:

@@ -42,6 +42,19 @@ def output_scales(judge: Side) -> dict[str, Scale]:
     return scales
 
 
+def loss_scale(judge: Side, scales: dict[str, Scale]) -> Scale:
+    """What the rounding of the sums before the loss is passed on by: their size times √Σ(gradient of the loss by them)².
+
+    Each of them is off by itself, so that the errors of many samples do not simply add up.
+    """
+    last, before = (*reversed(judge.layers), "")[:2]
+    dvalues = judge.kept(last, "dinputs")
+    if dvalues is None:  # no activation at the end
+        before, dvalues = last, _of_the_loss(judge, judge.predictions())
+    scale = scales.get(before, Scale(0.0))  # the inputs are the same on both sides
+    return Scale(scale.size * float(np.sqrt(np.square(dvalues).sum())), scale.length)
+
+
 def gradient_scales(judge: Side) -> dict[str, dict[str, Scale]]:
     """For each layer's `dinputs`, and for the gradient of each of its parameters: what was summed, from the last layer on."""
     predictions = judge.predictions()

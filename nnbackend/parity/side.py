@@ -16,6 +16,12 @@ from ..layers import Layer
 from ..model import Model
 from ..parameters import layer_names
 
+
+def within_range(array: Any, dtype: np.dtype) -> bool:
+    """Whether all elements are finite in that dtype."""
+    return bool((np.abs(array) <= np.finfo(dtype).max).all())
+
+
 Named = dict[str, np.ndarray]
 
 # Makes the model to compare, on the backend that it is given: the same one every time.
@@ -150,6 +156,12 @@ class Side:
         value = self.kept(next(reversed(self.layers)), "output")
         assert value is not None
         return value
+
+    def overflows(self, dtype: np.dtype) -> bool:
+        """Whether the last step gave numbers that this dtype cannot hold, or that are none: training diverges."""
+        kept = (self.xp.to_host(value) for value in self._arrays().values() if value.dtype.kind == "f")
+        arrays = (*kept, *self.snapshot().values.values(), *self.measured())
+        return not all(within_range(array, dtype) for array in arrays)
 
     def take_over(self, other: Side) -> None:
         """Go on from what the other side's layers keep of a forward pass, as if it had been this side's own."""
