@@ -71,9 +71,11 @@ def path(name: str, value: Any) -> str:
     return text
 
 
-def seed(value: Any) -> int:
-    """A seed, or fresh entropy for None."""
+def seed(value: Any, *, bits: int = 64) -> int:
+    """A seed of at most so many bits, or fresh entropy for None."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if value is not None and not (whole and 0 <= value < 2**64):
-        raise ArgumentError(f"seed {shown(value)}: expected an integer from 0 to 2**64 - 1, or None for fresh entropy")
-    return secrets.randbits(63) if value is None else int(value)
+    if value is not None and not (whole and 0 <= value < 2**bits):
+        raise ArgumentError(
+            f"seed {shown(value)}: expected an integer from 0 to 2**{bits} - 1, or None for fresh entropy"
+        )
+    return secrets.randbits(min(bits, 63)) if value is None else int(value)

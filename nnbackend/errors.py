@@ -77,6 +77,17 @@ def shown(value: object, longest: int = 80) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+def printable(text: str) -> str:
+    """A text for a terminal: what would move the cursor, change colours or hide a part of it is written as an escape.
+
+    >>> printable("café\x1b[2J"), printable("a\nb")
+    ('café\\\\x1b[2J', 'a\\\\nb')
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the nearest known one, or all of them.
 

@@ -194,12 +194,13 @@ class SoftmaxCategoricalCrossentropy(Loss):
 
 def check_values(targets: np.ndarray, n_outputs: int) -> np.ndarray:
     """Finite targets of shape (n, n_outputs) from that or, for one output, from (n,); else `DataError`."""
+    given = targets.shape
     if targets.ndim == 1:
         targets = targets.reshape(-1, 1)
     if targets.ndim != 2 or targets.shape[1] != n_outputs:
-        raise DataError(
-            f"targets have shape {targets.shape}: expected ({len(targets)}, {n_outputs}), a column an output"
-        )
+        labels = targets.shape[1:] == (1,) and np.array_equal(targets, np.floor(targets))
+        hint = "; for labels of classes take nn.CategoricalCrossentropy() as the loss" if labels else ""
+        raise DataError(f"targets have shape {given}: expected ({len(targets)}, {n_outputs}), a column an output{hint}")
     if not np.isfinite(targets).all():
         row = int(np.argmin(np.isfinite(targets).all(axis=1)))
         raise DataError(f"row {row} of the targets holds NaN or infinity: remove or repair that sample")

@@ -51,7 +51,10 @@ def relu(xp: Any, inputs: Any, *, out: Any) -> Any:
 
 
 def relu_backward(xp: Any, dvalues: Any, output: Any, *, out: Any) -> Any:
-    """dinputs = dvalues where output > 0, else 0 (where inputs > 0 is the same place)"""
+    """dinputs = dvalues where output > 0, else 0 (where inputs > 0 is the same place)
+
+    It is the product dvalues · (output > 0): where dvalues is infinite or NaN and the unit is closed, inf · 0 gives NaN.
+    """
     return xp.multiply(dvalues, output > 0, out=out)
 
 

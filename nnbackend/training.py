@@ -240,11 +240,17 @@ class TrainingRun:
         steps = epochs * self.steps_per_epoch + min(begun, self.steps_per_epoch)
         step = optimizer.iterations - steps + bad + 1  # earlier training may have had batches of another size
         value = "NaN" if math.isnan(losses[bad]) else "infinite"
+        slower = f"a smaller learning rate than {optimizer.learning_rate:g}"
+        if np.isfinite(training[bad, 0]):
+            advice = "its penalties alone are, so try smaller strengths l1 and l2" + (
+                f" or {slower}" if step > 1 else ""
+            )
+        elif step > 1:
+            advice = f"try {slower}, scale the data, and check them for very large values"
+        else:  # nothing has been learned yet
+            advice = "scale the data, check them for very large values, and try smaller initial weights"
         raise NonFiniteLossError(
-            f"the loss became {value} at step {step} (epoch {epoch}): try a smaller learning rate than "
-            f"{optimizer.learning_rate:g}, scale the data, and check them for very large values",
-            step=step,
-            epoch=epoch,
+            f"the loss became {value} at step {step} (epoch {epoch}): {advice}", step=step, epoch=epoch
         )
 
     def _check_layers(self) -> None:

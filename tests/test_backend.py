@@ -213,6 +213,16 @@ def test_registering_again_forgets_what_was_built(names: None) -> None:
     assert nn.get_backend("cpu") is CPU
 
 
+@pytest.mark.parametrize("name", ["cpu", "gpu", "strict"])
+def test_a_built_in_backend_stays_what_it_is(names: None, name: str) -> None:
+    nn.available_backends()  # strict registers itself when it is asked for
+    with pytest.raises(
+        nn.ArgumentError, match=f"'{name}' is that of a built-in backend: register yours by another name"
+    ):
+        nn.register_backend(name, Counted)
+    nn.register_backend(name, registry._factories[name])  # as when its module is loaded again
+
+
 def test_a_factory_that_gives_no_backend_is_named(names: None) -> None:
     nn.register_backend("counted", lambda device, dtype, kernels: np)
     with pytest.raises(nn.BackendError, match="'counted'"):
@@ -258,7 +268,7 @@ def test_available_are_those_that_can_be_had(names: None) -> None:
 
 
 def test_auto_takes_a_gpu_that_works(names: None, capsys: pytest.CaptureFixture[str]) -> None:
-    nn.register_backend("gpu", Counted)
+    registry._register("gpu", Counted)
     assert nn.get_backend("auto", dtype="float64") is nn.get_backend("gpu", dtype="float64")
     assert choose_backend() == (nn.get_backend("gpu"), "a GPU works here")
     assert capsys.readouterr() == ("", "")
@@ -268,7 +278,7 @@ def test_auto_falls_back_and_says_why_once(names: None, capsys: pytest.CaptureFi
     def none(device: int | None, dtype: str, kernels: str) -> nn.Backend:
         raise nn.BackendError("no GPU in this machine; buy one")
 
-    nn.register_backend("gpu", none)
+    registry._register("gpu", none)
     assert nn.get_backend("auto") is CPU
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -276,7 +286,7 @@ def test_auto_falls_back_and_says_why_once(names: None, capsys: pytest.CaptureFi
     assert nn.get_backend("auto") is CPU  # every layer of a script may ask
     assert nn.get_backend("auto", dtype="float64") is nn.get_backend("cpu", dtype="float64")
     assert capsys.readouterr().err == ""
-    nn.register_backend("gpu", none)  # a new chance, and a new reason
+    registry._register("gpu", none)  # a new chance, and a new reason
     assert nn.get_backend("auto") is CPU
     assert capsys.readouterr().err.count("buy one") == 1
     backend, reason = choose_backend("float64", "reference")
@@ -293,7 +303,7 @@ def test_auto_stays_with_its_choice(names: None, capsys: pytest.CaptureFixture[s
             raise nn.BackendError("the GPU has no memory left")
         return Counted(device, dtype, kernels)
 
-    nn.register_backend("gpu", sometimes)
+    registry._register("gpu", sometimes)
     assert nn.get_backend("auto") is CPU
     failing.clear()
     assert nn.get_backend("auto") is CPU
@@ -304,7 +314,7 @@ def test_auto_stays_with_its_choice(names: None, capsys: pytest.CaptureFixture[s
 def test_auto_in_the_environment(
     names: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nn.register_backend("gpu", Counted)
+    registry._register("gpu", Counted)
     monkeypatch.setenv("NNBACKEND", "auto")
     assert nn.Dense(2, 3).xp is nn.get_backend("gpu")
 

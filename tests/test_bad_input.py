@@ -41,6 +41,11 @@ def regression() -> nn.Model:
     return model(nn.Dense(2, 4), nn.ReLU(), nn.Dense(4, 1), nn.Linear(), loss=nn.MeanSquaredError())
 
 
+def regression_of_three(loss: nn.Loss) -> nn.Model:
+    """A network with three probabilities, and a loss that takes a column for each."""
+    return model(nn.Dense(2, 3), nn.Softmax(), loss=loss)
+
+
 def train(X: Any = X, y: Any = Y, network: nn.Model | None = None, **settings: Any) -> Any:
     """Train for an epoch, quietly."""
     return (network or model()).train(X, y, **{"epochs": 1, "print_every": 0, **settings})
@@ -60,6 +65,11 @@ def strict(data: Any, **kwargs: Any) -> Any:
 
 CPU = nn.get_backend("cpu")
 
+
+class Other(nn.Backend):
+    """A backend of the user's own."""
+
+
 # name: (call, exception, words of the message)
 CALLS: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
     # -- backends
@@ -73,6 +83,10 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
     "unknown kernel mode": (lambda: nn.get_backend("cpu", kernels="al"), nn.ArgumentError, ("'al'", "all")),
     "register a reserved name": (lambda: nn.register_backend("auto", None), nn.ArgumentError, ("'auto'",)),  # type: ignore[arg-type]
     "register a bad name": (lambda: nn.register_backend("a b", None), nn.ArgumentError, ("'a b'",)),  # type: ignore[arg-type]
+    "register another cpu": (lambda: nn.register_backend("cpu", Other), nn.ArgumentError, ("'cpu'", "built-in", "another name")),
+    "register another gpu": (lambda: nn.register_backend("gpu", Other), nn.ArgumentError, ("'gpu'", "built-in")),
+    "register another strict": (lambda: nn.register_backend("strict", Other), nn.ArgumentError, ("'strict'", "built-in")),
+    "register a reserved name with a factory": (lambda: nn.register_backend("auto", Other), nn.ArgumentError, ("'auto'",)),
     "function that CuPy lacks": (lambda: nn.get_backend("strict").lib, AttributeError, ("lib",)),
     "array beside the door": (lambda: CPU.array([1.0]), AttributeError, ("xp.asarray",)),
     "strings through the door": (lambda: CPU.asarray(["a", "b"]), nn.DataError, ("numbers",)),
@@ -201,6 +215,14 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
     "too few targets": (lambda: train(y=Y[:5]), nn.DataError, ("12 samples", "5 entries")),
     "a number for y": (lambda: train(y=1), nn.DataError, ("12 samples",)),
     "negative label": (lambda: train(y=Y - 1), nn.DataError, ("label -1", "row 0", "0 to 2")),
+    "labels for a squared error": (
+        lambda: train(network=regression_of_three(nn.MeanSquaredError())),
+        nn.DataError, ("shape (12,): expected (12, 3)", "labels of classes", "nn.CategoricalCrossentropy()"),
+    ),
+    "labels for a binary loss of three": (
+        lambda: train(network=regression_of_three(nn.BinaryCrossentropy())),
+        nn.DataError, ("shape (12,): expected (12, 3)", "nn.CategoricalCrossentropy()"),
+    ),
     "label too large": (lambda: train(y=Y + 1), nn.DataError, ("label 3", "3 outputs")),
     "float labels": (lambda: train(y=Y.astype(float)), nn.DataError, ("float64", "astype(int)")),
     "fractional labels": (lambda: train(y=Y + 0.5), nn.DataError, ("0.5", "whole number")),
@@ -233,10 +255,19 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
     "a loss that turns NaN": (
         lambda: train(network=model(optimizer=nn.SGD(1e30)), epochs=20), nn.NonFiniteLossError, ("step", "learning rate"),
     ),
+    "a penalty that is infinite": (
+        lambda: train(network=model(nn.Dense(2, 3, weight_regularizer=nn.L2(1e300)), nn.Softmax())),
+        nn.NonFiniteLossError, ("step 1", "its penalties alone", "smaller strengths"),
+    ),
+    "data that are too large at once": (
+        lambda: train(X=X * 1e38, network=model(nn.Dense(2, 3, weight_initializer=nn.Normal(9.0)), nn.Softmax())),
+        nn.NonFiniteLossError, ("step 1", "scale the data", "smaller initial weights"),
+    ),
     # -- data sets
     "no samples of the spiral": (lambda: nn.datasets.spiral(0, 3), nn.ArgumentError, ("samples 0",)),
     "no classes of the spiral": (lambda: nn.datasets.spiral(10, 0), nn.ArgumentError, ("classes 0",)),
-    "a spiral's seed too large": (lambda: nn.datasets.spiral(10, 3, seed=2**32), nn.ArgumentError, ("2**32",)),
+    "a spiral's seed too large": (lambda: nn.datasets.spiral(10, 3, seed=2**32), nn.ArgumentError, ("2**32 - 1",)),
+    "a spiral's seed below zero": (lambda: nn.datasets.spiral(10, 3, seed=-1), nn.ArgumentError, ("seed -1", "2**32 - 1")),
     "fractional samples of the sine": (lambda: nn.datasets.sine(1.5), nn.ArgumentError, ("1.5",)),  # type: ignore[arg-type]
 }  # fmt: skip
 

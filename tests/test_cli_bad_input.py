@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from nnbackend.cli import main
+from tests.test_cli import environment
 
 # Arguments, the status, and a part of the sentence: the value, what was expected or what to do.
 WRONG: list[tuple[str, int, str]] = [
@@ -17,7 +21,8 @@ WRONG: list[tuple[str, int, str]] = [
     ("train", 2, "missing argument"),
     ("train spiral extra", 2, "got unexpected extra argument"),
     ("train spiral --epoch 5", 2, "unknown option '--epoch': did you mean '--epochs'? See nnbackend train --help"),
-    ("train spiral --epochs", 2, "option '--epochs' requires an argument"),
+    ("train spiral --epochs", 2, "option '--epochs' requires an argument; see nnbackend train --help"),
+    ("train spiral --quiet=3", 2, "option '--quiet' does not take a value; see nnbackend train --help"),
     ("train spirall", 2, "unknown data set 'spirall': did you mean 'spiral'?"),
     ("parity spiral", 2, "got unexpected extra argument"),
     ("train spiral --samples 100000000000", 2, "memory"),
@@ -36,6 +41,9 @@ WRONG: list[tuple[str, int, str]] = [
     ("train spiral --learning-rate fast", 2, "--learning-rate 'fast': expected a number"),
     ("train spiral --epochs 0", 2, "epochs 0: expected a whole number of at least 1"),
     ("train spiral --epochs -1", 2, "epochs -1: expected a whole number of at least 1"),
+    ("train spiral --hidden 8 --hidden eight", 2, "--hidden 'eight': expected a whole number"),
+    ("train spiral --hidden \udcff", 2, "--hidden '\\udcff': expected a number; see nnbackend train --help"),
+    ("train spiral --print-every -1 --quiet", 2, "print_every -1: expected a whole number of at least 0"),
     ("train spiral --print-every -1", 2, "print_every -1: expected a whole number of at least 0"),
     ("train spiral --batch-size 0", 2, "batch_size 0: expected a whole number of at least 1"),
     ("train spiral --batch-size 1000", 2, "batch_size 1000 is larger than the data"),
@@ -59,8 +67,9 @@ WRONG: list[tuple[str, int, str]] = [
     ("train spiral --dropout 1", 2, "Dropout rate 1.0: expected a number from 0 up to"),
     ("train spiral --dropout -0.1", 2, "Dropout rate -0.1: expected a number from 0 up to"),
     ("train spiral --dropout nan", 2, "Dropout rate nan: expected a number from 0 up to"),
-    ("train spiral --seed -1", 2, "seed -1: expected an integer from 0"),
-    ("train spiral --seed 4294967296", 2, "seed 4294967296"),
+    ("train spiral --seed -1", 2, "seed -1: expected an integer from 0 to 2**32 - 1"),
+    ("train spiral --seed 4294967296", 2, "seed 4294967296: expected an integer from 0 to 2**32 - 1"),
+    ("train sine --seed -1", 2, "seed -1: expected an integer from 0 to 2**64 - 1"),
     ("parity --steps 0", 2, "steps 0: expected a whole number of at least 1"),
     ("parity --steps many", 2, "--steps 'many': expected a whole number"),
     # settings that do not go together
@@ -71,10 +80,22 @@ WRONG: list[tuple[str, int, str]] = [
     # files
     ("train spiral --history NOWHERE/run.csv", 2, "NOWHERE/run.csv cannot be written (No such file or directory)"),
     ("train spiral --history FOLDER", 2, "FOLDER cannot be written (Is a directory)"),
+    (f"train spiral --history {'x' * 300}", 2, "cannot be written (File name too long)"),
+    (f"train spiral --plot {'x' * 300}.png", 2, "cannot be written (File name too long)"),
+    (f"train spiral --checkpoint {'x' * 300}", 2, "File name too long"),
+    ("train spiral --checkpoint=", 2, "--checkpoint is empty: expected a value; see nnbackend train --help"),
+    ("train spiral --json --history /dev/null", 2, "--history /dev/null is a device or a pipe: name a file"),
+    ("train spiral --save PIPE", 2, "--save PIPE is a device or a pipe: name a file"),
+    ("train spiral --save run --history run", 2, "--save and --history both name run: give each a file of its own"),
     ("parity --plot NOWHERE/run.png", 2, "NOWHERE/run.png cannot be written (No such file or directory)"),
     ("parity --plot run.xyz", 2, "run.xyz: pictures are not written as 'xyz': use .png, .svg or .pdf"),
     ("parity --plot run", 2, "use .png, .svg or .pdf"),
     # a run that fails
+    (
+        "train spiral --bias-l2 1e300",
+        1,
+        "at step 1 (epoch 1): its penalties alone are, so try smaller strengths l1 and l2",
+    ),
     ("train spiral --learning-rate 1e30", 1, "at step 2 (epoch 2): try a smaller learning rate than 1e+30"),
     ("train sine --learning-rate 1e300 --dtype float64", 1, "at step 2 (epoch 2)"),
 ]
@@ -93,6 +114,7 @@ def test_wrong_input_gets_a_sentence(
     monkeypatch.delenv("NNBACKEND_TRACEBACK", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "FOLDER").mkdir()
+    os.mkfifo(tmp_path / "PIPE")
     assert main(arguments.split()) == status
     err = capsys.readouterr().err
     assert part in err
@@ -100,7 +122,8 @@ def test_wrong_input_gets_a_sentence(
     assert err.count("\n") == 1
     assert err.endswith("\n")
     assert "Traceback" not in err
-    assert [path.name for path in tmp_path.iterdir()] == ["FOLDER"], "a refused run leaves nothing behind"
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["FOLDER", "PIPE"], "a refused run leaves nothing behind"
 
 
 @pytest.mark.parametrize("command", ["train spiral", "parity"])
@@ -160,6 +183,46 @@ def test_a_link_that_leads_nowhere_yet_stays_a_link(tmp_path: Path) -> None:
     assert main(["train", "spiral", "--epochs", "1", "--quiet", "--history", str(link)]) == 0
     assert link.is_symlink()
     assert target.read_text().startswith("epoch,")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["train", "spiral", "--checkpoint", ""],
+            "--checkpoint is empty: expected a value; see nnbackend train --help",
+        ),
+        (["show", ""], "an argument is empty: expected a value; see nnbackend show --help"),
+    ],
+)
+def test_an_empty_value_is_no_current_folder(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"nnbackend: {said}\n"
+
+
+def test_the_history_does_not_go_where_the_output_goes(tmp_path: Path) -> None:
+    """With --history /dev/stdout > run.json the document would be overwritten."""
+    for path in ("/dev/stdout", "run.json"):
+        with (tmp_path / "run.json").open("w") as out:
+            arguments = ["-m", "nnbackend", "train", "spiral", "--epochs", "2", "--json", "--history", path]
+            finished = subprocess.run(
+                [sys.executable, *arguments],
+                env=environment(), cwd=tmp_path, stdout=out, stderr=subprocess.PIPE, text=True, timeout=120,
+            )  # fmt: skip
+        assert finished.returncode == 2
+        assert finished.stderr == (
+            f"nnbackend: --history {path} is the file that the output goes to: name another one\n"
+        )
+
+
+def test_an_error_does_not_bring_a_terminal_into_disorder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "no\x1b[2Jfile\nanywhere"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "\x1b" not in err
+    assert "\\x1b[2J" in err
 
 
 def test_a_history_of_an_impossible_name_is_refused_before_training(capsys: pytest.CaptureFixture[str]) -> None:

@@ -349,6 +349,26 @@ def test_show_as_json(capsys: Capture, models: Path) -> None:
     assert found["model"]["training_record"]["data"] == "digits"
 
 
+def test_a_file_cannot_write_to_the_terminal(capsys: Capture, models: Path, tmp_path: Path) -> None:
+    """A model file may come from anybody: what it says is shown, and nothing that a terminal would do."""
+    from PIL import Image
+
+    path, evil = tmp_path / "evil", "\x1b]0;title\x07\x1b[2J\x9b31mlabel\r\u202e"
+    model = nn.Model.load(models / "digits")
+    assert model.class_names is not None
+    model.class_names = [f"{evil}{name}é" for name in model.class_names]
+    model.training_record = {f"data{evil}": [evil, {"more": evil}]}
+    model.preprocessing = {**model.preprocessing, evil: np.zeros(2)}
+    model.save(path)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "black.png")
+    shown = said(capsys, "show", path)
+    for text in (shown, said(capsys, "show", path, "--json"), said(capsys, "predict", path, tmp_path / "black.png")):
+        assert all(character == "\n" or character.isprintable() for character in text)
+        assert "é" in text
+    assert "\\x1b[2J\\x9b31mlabel" in shown
+    assert document(capsys, "show", path)["model"]["class_names"] == model.class_names
+
+
 def test_parameters_alone_are_shown_and_nothing_else(capsys: Capture, models: Path, tmp_path: Path) -> None:
     path = tmp_path / "parameters"
     nn.Model.load(models / "spiral").save_parameters(path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import gzip
 import re
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,25 @@ def test_numpys_random_state_is_left_as_it_was(seed: int | None, monkeypatch: py
     with pytest.raises(ZeroDivisionError):
         nn.datasets.spiral(seed=seed)
     np.testing.assert_array_equal(np.random.random(3), expected)
+
+
+@pytest.mark.parametrize("name", ["spiral", "vertical"])
+def test_threads_draw_what_their_seeds_say(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nnfs draws from NumPy's one global state: a thread must not draw from another's seed, nor leave it behind."""
+    draw, theirs = getattr(nn.datasets, name), getattr(nnfs.datasets, f"{name}_data")
+    expected = {seed: draw(20, 3, seed=seed)[0] for seed in range(8)}
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(0.01)  # between the seed and the draw another thread has its turn
+        return theirs(*arguments)
+
+    monkeypatch.setattr(nnfs.datasets, f"{name}_data", slow)
+    state = np.random.get_state()[1].copy()
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        drawn = dict(zip(expected, threads.map(lambda seed: draw(20, 3, seed=seed)[0], expected), strict=True))
+    for seed, X in expected.items():
+        np.testing.assert_array_equal(drawn[seed], X)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
 
 
 def test_no_seed_is_another_each_time() -> None:

@@ -121,7 +121,7 @@ def test_numpy_computes_wrongly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
                 return lambda a, b, out: np.add(np.matmul(a, b, out=out), 1, out=out)
             return getattr(np, name)
 
-    nn.register_backend("cpu", lambda device, dtype, kernels: nn.Backend("cpu", Wrong(), dtype=dtype, kernels=kernels))
+    registry._register("cpu", lambda device, dtype, kernels: nn.Backend("cpu", Wrong(), dtype=dtype, kernels=kernels))
     judged = failing("cpu")
     assert "of a dense layer wrongly" in judged.reason
     assert judged.command == "pip install --force-reinstall numpy"
@@ -140,7 +140,7 @@ def test_a_kernel_of_the_cpu_computes_wrongly(monkeypatch: pytest.MonkeyPatch) -
         overrides = {"dense_relu": [nn.backend.Override(wrong, lambda *args, **kwargs: True)]}
         return nn.Backend("cpu", np, dtype=dtype, kernels=kernels, overrides=overrides)
 
-    nn.register_backend("cpu", factory)
+    registry._register("cpu", factory)
     judged = failing("cpu")
     assert "(joined)" in judged.reason
     assert judged.command == "pip install --upgrade numba"
@@ -160,7 +160,7 @@ def test_the_kernels_work() -> None:
 
 def test_a_kernel_that_nothing_calls_is_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba")
-    nn.register_backend("cpu", lambda device, dtype, kernels: nn.Backend("cpu", np, dtype=dtype, kernels=kernels))
+    registry._register("cpu", lambda device, dtype, kernels: nn.Backend("cpu", np, dtype=dtype, kernels=kernels))
     judged = verdict.kernels_verdict()
     assert not judged.works
     assert "no kernel takes part" in judged.reason
@@ -197,7 +197,7 @@ def test_numba_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_strict_is_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
-    nn.register_backend("strict", raising(ImportError("no module")))
+    registry._register("strict", raising(ImportError("no module")))
     judged = failing("strict")
     assert "an operation failed (ImportError: no module)" in judged.reason
     assert judged.command == "pip install --force-reinstall nnbackend"

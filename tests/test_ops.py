@@ -160,6 +160,17 @@ SPECIAL = [
 ]
 
 
+def test_relu_backward_multiplies_infinity_by_nothing(xp_any):
+    """NaN at a closed unit, as its docstring says: a gradient that has gone wrong does not look right behind a ReLU."""
+    dvalues, output = (
+        xp_any.asarray([[np.inf, -np.inf, np.nan, 2.0, np.inf]]),
+        xp_any.asarray([[0.0, 0.0, 0.0, 0.0, 3.0]]),
+    )
+    with xp_any.quiet():
+        dinputs = xp_any.ops.relu_backward(dvalues, output, out=xp_any.empty((1, 5)))
+    np.testing.assert_array_equal(xp_any.to_host(dinputs), [[np.nan, np.nan, np.nan, 0.0, np.inf]])
+
+
 @pytest.mark.parametrize("name", SPECIAL)
 @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
 def test_nan_and_infinity(xp_any, name, special):

@@ -30,14 +30,18 @@ _innermost: contextvars.ContextVar[Backend | None] = contextvars.ContextVar("nnb
 # Backends that register themselves when their module is imported, which happens when they are asked for.
 _LAZY = {"strict": "nnbackend.testing.strict"}
 
+# The modules that the built-in backends' factories are from: their names mean the same in every program.
+_BUILT_IN = {"cpu": __name__, "gpu": __name__, **_LAZY}
+
 _NAME = re.compile(r"([A-Za-z][\w-]*)(?::([0-9]{1,4}))?")
 
 
 def register_backend(name: str, factory: Factory) -> None:
-    """Make a backend known by a name of letters, digits, `-` and `_`.
+    """Make a backend known by a name of letters, digits, `-` and `_` that no built-in backend has.
 
     `factory(device, dtype, kernels)` returns a `Backend` or raises `BackendError` with the reason why it cannot;
-    `device` is the number in `name:number`, or None. docs/add-a-backend.md shows one from beginning to end.
+    `device` is the number in `name:number`, or None. docs/add-a-backend.md shows one from beginning to end. A name
+    registered before gets the new factory. Raises `ArgumentError` for another name, or what cannot be called.
     """
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][\w-]*", name) or name == "auto":
         raise ArgumentError(f"backend name {shown(name)}: expected letters, digits, '-' and '_', and not 'auto'")
@@ -45,6 +49,13 @@ def register_backend(name: str, factory: Factory) -> None:
         raise ArgumentError(
             f"the factory of backend {name!r} is {shown(factory)}: expected a function of (device, dtype, kernels)"
         )
+    if name in _BUILT_IN and getattr(factory, "__module__", None) != _BUILT_IN[name]:
+        raise ArgumentError(f"backend name {name!r} is that of a built-in backend: register yours by another name")
+    _register(name, factory)
+
+
+def _register(name: str, factory: Factory) -> None:
+    """Let a name, which may be a built-in backend's, mean this factory; what the old one built is forgotten."""
     with _lock:
         _factories[name] = factory
         for key in [key for key in _cache if key[0].split(":")[0] in (name, "auto")]:
@@ -201,5 +212,5 @@ def _gpu(device: int | None, dtype: str, kernels: str, matmul_precision: str = "
     return GPUBackend(device, dtype=dtype, kernels=kernels, matmul_precision=matmul_precision)
 
 
-register_backend("cpu", _cpu)
-register_backend("gpu", _gpu)
+_register("cpu", _cpu)
+_register("gpu", _gpu)

@@ -64,6 +64,7 @@ UsageError: Any = typer.BadParameter.__base__
 def parse(arguments: Sequence[str] | None = None) -> Callable[[], int]:
     """The command that a command line asks for, ready to be called; `CommandLineError` if it asks for none."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _refuse_empty(arguments)
     try:
         job = get_command(app).main(args=arguments, prog_name="nnbackend", standalone_mode=False)
     except UsageError as error:
@@ -71,11 +72,20 @@ def parse(arguments: Sequence[str] | None = None) -> Callable[[], int]:
     return job if callable(job) else lambda: int(job or 0)  # --help and --version have done their work already
 
 
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """An empty value is what a shell makes of a variable that was never set; as a path it would be the current folder."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option = argument.removesuffix("=") if argument.startswith("--") and argument.endswith("=") else ""
+        if not argument or option:
+            option = option or (before if before.startswith("-") else "an argument")
+            raise CommandLineError(f"{option} is empty: expected a value; see {_path(arguments)} --help")
+
+
 def _sentence(error: Any, arguments: Sequence[str]) -> str:
     """Typer's complaint in our form: the value, what was expected, and where to read on."""
     message = error.format_message().strip().rstrip(".")
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "nnbackend"
+    path = context.command_path if context is not None else _path(arguments)
     if unknown := re.match(r"No such command '(.+?)'", message):
         return f"unknown command {unknown[1]!r}: {did_you_mean(unknown[1], COMMANDS)}; see nnbackend --help"
     if unknown := re.match(r"No such option:? '?(-+[\w-]*)", message):
@@ -83,17 +93,25 @@ def _sentence(error: Any, arguments: Sequence[str]) -> str:
         close = difflib.get_close_matches(unknown[1], known, n=1)
         hint = f": did you mean {close[0]!r}? See" if close else "; see"
         return f"unknown option {unknown[1]!r}{hint} {path} --help"
-    if invalid := re.match(r"Invalid value for '(--[\w-]+)'.*(integer|float|number)", message):
-        kind = "a whole number" if invalid[2] == "integer" else "a number"
-        return f"{invalid[1]} {_given(invalid[1], arguments)!r}: expected {kind}; see {path} --help"
+    if invalid := re.match(r"Invalid value for '(--[\w-]+)': Input should be", message):  # numbers, all of them
+        kind, words = (int, "a whole number") if "integer" in message else (float, "a number")
+        return f"{invalid[1]} {_given(invalid[1], kind, arguments)!r}: expected {words}; see {path} --help"
     return f"{message[:1].lower()}{message[1:]}; see {path} --help"
 
 
-def _given(option: str, arguments: Sequence[str]) -> str:
-    """What stands on the command line for an option: Typer's errors do not keep it."""
+def _path(arguments: Sequence[str]) -> str:
+    """The command that is meant, as far as one can see: not all of Typer's errors know."""
+    return f"nnbackend {arguments[0]}" if arguments and arguments[0] in COMMANDS else "nnbackend"
+
+
+def _given(option: str, kind: type[int] | type[float], arguments: Sequence[str]) -> str:
+    """What stands on the command line for an option, the first that is no such number: Typer's errors do not keep it."""
+    value = ""
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if argument == option:
-            return following
-        if argument.startswith(option + "="):
-            return argument.removeprefix(option + "=")
-    return ""
+        if argument == option or argument.startswith(option + "="):
+            value = following if argument == option else argument.removeprefix(option + "=")
+            try:
+                kind(value)
+            except ValueError:
+                break
+    return value

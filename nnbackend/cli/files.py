@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..checks import path as checked_path
@@ -13,9 +17,11 @@ def check_writable(option: str, path: Path | None) -> None:
     """Raise `ArgumentError` if a file that will be written at the end cannot be: better said before the work."""
     if path is None:
         return
-    target = Path(os.path.realpath(checked_path(option, path)))  # a link that leads nowhere yet stays what it is
-    new = not target.exists()
+    name = checked_path(option, path)
     try:
+        _check_kind(f"{option} {path}", name)
+        target = Path(os.path.realpath(name))  # a link that leads nowhere yet stays what it is
+        new = not target.exists()
         with target.open("a"):
             pass
         if new:
@@ -24,6 +30,31 @@ def check_writable(option: str, path: Path | None) -> None:
         raise ArgumentError(
             f"{option} {path} cannot be written ({error.strerror}): name a file in a folder that exists and is yours"
         ) from None
+
+
+def _check_kind(what: str, name: str) -> None:
+    """Refuse what is no file, and the file that the output goes to, which would be overwritten or mixed up."""
+    try:
+        found = os.stat(name)
+    except FileNotFoundError:
+        return
+    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
+        raise ArgumentError(f"{what} is a device or a pipe: name a file")
+    for stream in (sys.stdout, sys.stderr):
+        output = None
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or no file of the system's
+            output = os.fstat(stream.fileno())
+        if output is not None and os.path.samestat(output, found):
+            raise ArgumentError(f"{what} is the file that the output goes to: name another one")
+
+
+def check_different(files: Mapping[str, Path]) -> None:
+    """Raise `ArgumentError` if two options name one file: the last to be written would be all that is left."""
+    seen: dict[str, str] = {}
+    for option, path in files.items():
+        before = seen.setdefault(os.path.realpath(path), option)
+        if before != option:
+            raise ArgumentError(f"{before} and {option} both name {path}: give each a file of its own")
 
 
 def check_picture(option: str, path: Path) -> None:

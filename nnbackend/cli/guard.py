@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from ..errors import NNBackendError, NonFiniteLossError
+from ..errors import NNBackendError, NonFiniteLossError, printable
 from ..interrupts import end_at_once
 
 FAILED = 1
@@ -31,7 +31,7 @@ AGAIN = 0.02
 
 
 class CommandLineError(Exception):
-    """What Typer found wrong with the command line, in a sentence of ours."""
+    """What is wrong with a command line or where it was written, in a sentence of ours."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -60,6 +60,10 @@ def run_guarded(job: Callable[[], int]) -> int:
 def _explained(job: Callable[[], int], requests: _Requests) -> int:
     try:
         with _plain_warnings():
+            if sys.stdout is None:
+                raise CommandLineError(
+                    "stdout is closed, so nobody would see the results: redirect it, as with > /dev/null"
+                )
             status = job()
             _flush(sys.stdout)
     except BaseException as error:
@@ -70,7 +74,7 @@ def _explained(job: Callable[[], int], requests: _Requests) -> int:
             _flush(sys.stdout)
         if sentence and sys.stderr is not None:
             with contextlib.suppress(OSError, ValueError):
-                print(f"nnbackend: {sentence}", file=sys.stderr, flush=True)
+                print(f"nnbackend: {printable(sentence)}", file=sys.stderr, flush=True)
         _silence_unwritable_output()
     return status
 
@@ -83,7 +87,7 @@ def _plain_warnings() -> Iterator[None]:
         text = " ".join(str(message).split())
         if sys.stderr is not None:
             with contextlib.suppress(OSError, ValueError):
-                print(f"nnbackend: warning: {text}", file=sys.stderr, flush=True)
+                print(f"nnbackend: warning: {printable(text)}", file=sys.stderr, flush=True)
 
     with warnings.catch_warnings():
         if not sys.warnoptions:  # who asked Python for something else gets that

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,12 +13,13 @@ import numpy as np
 import typer
 
 from ..datasets import load_image
-from ..errors import ArgumentError, DataError
+from ..errors import ArgumentError, DataError, printable
 from ..model import Model
 from ..storage.files import write_file
 from .answers import Answers
 from .files import check_writable
 from .options import AsJson, BackendName, DtypeName, ModelFile, load
+from .output import on_terminal
 from .rows import ROWS, numbers_only, read_rows, to_csv
 
 
@@ -62,9 +64,9 @@ class Predict:
         if self.json:
             print(json.dumps(self._document(answers), indent=2))
         elif not is_table:
-            print(answers.sentence())
+            print(printable(answers.sentence()))
         elif self.output is None:
-            print(table, end="")
+            print("\n".join(map(printable, table.split("\n"))) if on_terminal(sys.stdout) else table, end="")
         return 0
 
     def _picture(self, model: Model) -> np.ndarray:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import printable
 from ..storage import Contents, read_contents
 from .options import AsJson, ModelFile
-from .show_text import architecture, parameter_lines, record_lines
+from .show_text import architecture, parameter_lines, printable_json, record_lines
 
 
 @dataclass
@@ -26,9 +26,9 @@ class Show:
         """Do it."""
         contents = read_contents(self.model)
         if self.json:
-            print(json.dumps(document(contents), indent=2, ensure_ascii=False))
+            print(printable_json(document(contents)))
         else:
-            print(*lines(contents), sep="\n")
+            print(*map(printable, lines(contents)), sep="\n")
         return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,12 +12,16 @@ from ..checks import count
 from ..checks import seed as checked_seed
 from ..errors import ArgumentError, shown
 
+# Who has NumPy's global generator: data drawn in several threads are those of their seeds.
+_drawing = threading.Lock()
+
 
 def spiral(samples: int = 100, classes: int = 3, *, seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Points on `classes` spiral arms: X of shape (samples · classes, 2), float64, and labels of shape (samples · classes,).
 
     `samples` is the number of points an arm. The same seed gives the numbers that `nnfs.datasets.spiral_data` gives after
-    `numpy.random.seed(seed)`; None takes fresh entropy. NumPy's global random state is left as it was.
+    `numpy.random.seed(seed)` (so seeds are below 2**32); None takes fresh entropy. NumPy's global random state is left as it
+    was, and several threads may draw at once, so long as none of them uses that state itself.
 
     >>> import nnbackend as nn
     >>> X, y = nn.datasets.spiral(samples=100, classes=3, seed=0)
@@ -81,17 +86,12 @@ def _in_memory(samples: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _global_random_state(seed: int | None) -> Iterator[None]:
-    """NumPy's global generator seeded for a block, and as it was afterwards: nnfs draws from it."""
-    value = checked_seed(seed)
-    if seed is None:
-        value %= 2**32
-    if value >= 2**32:
-        raise ArgumentError(
-            f"seed {shown(seed)}: data sets are drawn by NumPy's global generator, which takes 0 to 2**32 - 1"
-        )
-    state = np.random.get_state()  # noqa: NPY002 - nnfs draws from it
-    np.random.seed(value)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
+    """NumPy's global generator seeded for a block, and as it was afterwards: nnfs draws from it. One thread at a time."""
+    value = checked_seed(seed, bits=32)  # as many as that generator takes
+    with _drawing:
+        state = np.random.get_state()  # noqa: NPY002 - nnfs draws from it
+        np.random.seed(value)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(state)  # noqa: NPY002

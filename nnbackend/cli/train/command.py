@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 from ...backend import Backend
+from ...checks import count
 from ...model import Model
 from ..output import Clock, Header, backend_line, on_terminal, progress_bar, settle_backend, write_lines_at_once
 from ..result import Result, describe
@@ -47,7 +48,8 @@ class Train(OutputOptions, LearningOptions, NetworkOptions, DataOptions):  # the
     def settle(self, task: Task) -> None:
         """Settle what the task decides and nobody asked for otherwise."""
         super().settle(task)
-        self.print_every = task.defaults.print_every if self.print_every is None else self.print_every
+        lines = task.defaults.print_every if self.print_every is None else self.print_every
+        self.print_every = count("print_every", lines, least=0)  # with --quiet, which prints none, too
 
     def build(self, task: Task, xp: Backend) -> Model:
         """The model for a task."""

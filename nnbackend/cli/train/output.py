@@ -14,7 +14,7 @@ from ...callbacks import Checkpoint
 from ...checks import count
 from ...errors import ArgumentError, FileError
 from ...model import Model
-from ..files import check_animation, check_picture, check_writable
+from ..files import check_animation, check_different, check_picture, check_writable
 from ..guard import INTERRUPTED, Interrupted
 from ..pictures import draw
 from ..result import Result
@@ -67,6 +67,8 @@ class OutputOptions:
             check_picture("--plot", self.plot)
         check_writable("--save", self.save)
         check_writable("--history", self.history)
+        files = {"--save": self.save, "--history": self.history, "--plot": self.plot, "--animate": self.animate}
+        check_different({option: path for option, path in files.items() if path is not None})
 
     def checkpoints(self) -> list[Checkpoint]:
         """The callback that keeps checkpoints, if they were asked for."""
