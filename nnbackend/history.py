@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .checks import path as checked_path
-from .errors import DataError, FileError, did_you_mean
+from .errors import DataError, FileError, did_you_mean, shown
 
 
 class History(Mapping[str, list[Any]]):
@@ -52,6 +52,31 @@ class History(Mapping[str, list[Any]]):
         except OSError as error:
             raise FileError(f"cannot write {target}: {error.strerror}") from error
 
+    @classmethod
+    def from_csv(cls, path: str | os.PathLike[str]) -> History:
+        """The history of a file that `to_csv` or the callback `CSVLog` wrote. Raises `FileError` for any other.
+
+        >>> history = History()
+        >>> history.append({"epoch": 1, "loss": 1.0986})
+        >>> history.to_csv("history.csv")
+        >>> History.from_csv("history.csv")["loss"]
+        [1.0986]
+        """
+        source = checked_path("path", path)
+        try:
+            with open(source, newline="", encoding="utf-8-sig") as file:
+                rows = list(csv.reader(file))
+        except OSError as error:
+            raise FileError(f"cannot read {source}: {error.strerror}") from error
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise FileError(f"{source} is no history: expected lines of numbers with commas between them") from error
+        history = cls()
+        if not rows or "loss" not in rows[0]:
+            raise FileError(f"{source} is no history: expected a first line of names, with epoch and loss among them")
+        for line, fields in enumerate(rows[1:], 2):
+            history.append(_read_row(rows[0], fields, f"{source}, line {line}"))
+        return history
+
     def __getitem__(self, name: str) -> list[Any]:
         try:
             return self._columns[name]
@@ -70,6 +95,19 @@ class History(Mapping[str, list[Any]]):
 
     def __repr__(self) -> str:
         return f"<History of {len(self)} epochs: {', '.join(self._columns)}>"
+
+
+def _read_row(names: list[str], fields: list[str], where: str) -> dict[str, Any]:
+    """The numbers of one line of a file, or `FileError` that says which is none."""
+    if len(fields) != len(names):
+        raise FileError(f"{where}: {len(fields)} values, but {len(names)} names in the first line")
+    row: dict[str, Any] = {}
+    for name, field in zip(names, fields, strict=True):
+        try:
+            row[name] = int(field) if name == "epoch" else float(field)
+        except ValueError:
+            raise FileError(f"{where}: {name} is {shown(field)}, which is no number") from None
+    return row
 
 
 def measured_row(data_loss: Any, regularization_loss: Any, accuracy: Any, learning_rate: Any) -> dict[str, Any]:
