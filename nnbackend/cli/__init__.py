@@ -2,7 +2,7 @@
 
     guard.py      errors become one sentence and an exit status, in one place
     app.py        the commands, and what is said about a wrong command line
-    train.py, evaluate.py, predict.py, show.py, parity.py
+    train.py, evaluate.py, predict.py, show.py, plot.py, parity.py
                   one command each: a dataclass whose fields are the options and whose call does the work
     options.py    what several commands take: the model file, the backend
     tasks.py      what each data set asks of a network

@@ -18,6 +18,7 @@ from .doctor import Doctor
 from .evaluate import Evaluate
 from .guard import CommandLineError
 from .parity import Parity
+from .plot import Plot
 from .predict import Predict
 from .show import Show
 from .train import Train
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[..., Callable[[], int]]] = {
     "evaluate": Evaluate,
     "predict": Predict,
     "show": Show,
+    "plot": Plot,
     "parity": Parity,
     "doctor": Doctor,
 }

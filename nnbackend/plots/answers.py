@@ -35,12 +35,14 @@ def decision_boundary(
     ax: Axes | None = None,
     *,
     resolution: int = 300,
+    shades: int | None = None,
     class_names: Names = None,
     input_names: Names = None,
 ) -> Axes:
     """What a model with two inputs says everywhere, shaded by how sure it is, with the samples on top.
 
-    X has shape (samples, 2); y holds class indices or one-hot rows. Of more than 5,000 samples every n-th is drawn. Raises
+    X has shape (samples, 2); y holds class indices or one-hot rows. With `shades` that many steps are drawn from unsure to
+    sure instead of all between. Of more than 5,000 samples every n-th is drawn. Raises
     `DataError` for other inputs.
 
     >>> import nnbackend as nn
@@ -57,7 +59,7 @@ def decision_boundary(
     labels, right = _judged(outputs, y)
     names = _names(class_names, class_count(outputs))
     ax = ax if ax is not None else new_axes(width=5.2, height=5.0)
-    _regions(ax, model, points, resolution)
+    _regions(ax, model, points, resolution, shades)
     shown_rows = _thinned(len(points))
     for label in np.unique(labels[shown_rows]):
         chosen = points[shown_rows][labels[shown_rows] == label]
@@ -72,7 +74,7 @@ def decision_boundary(
     return ax
 
 
-def _regions(ax: Axes, model: Model, points: np.ndarray, resolution: int) -> None:
+def _regions(ax: Axes, model: Model, points: np.ndarray, resolution: int, shades: int | None) -> None:
     """The shades, and lines where one class gives way to another: they are seen without colours too."""
     low, high = points.min(axis=0), points.max(axis=0)
     middle, half = (low + high) / 2, np.maximum((high - low) / 2 * 1.08, 1e-6)
@@ -85,8 +87,10 @@ def _regions(ax: Axes, model: Model, points: np.ndarray, resolution: int) -> Non
     grid = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
     outputs = predict(model, grid)
     extent = (columns[0], columns[-1], rows[0], rows[-1])
-    image = _shades(outputs).reshape(resolution, resolution, 4)
-    ax.imshow(image, extent=extent, origin="lower", interpolation="bilinear", aspect=ax.get_aspect())
+    image = _shades(outputs, shades).reshape(resolution, resolution, 4)
+    ax.imshow(
+        image, extent=extent, origin="lower", interpolation="nearest" if shades else "bilinear", aspect=ax.get_aspect()
+    )
     chances = _chances(outputs)
     for k in range(chances.shape[1] if chances.shape[1] > 2 else 1):
         lead = chances[:, k] - np.delete(chances, k, axis=1).max(axis=1)
@@ -267,12 +271,13 @@ def _rgb(code: str) -> list[float]:
     return [int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)]
 
 
-def _shades(outputs: np.ndarray) -> np.ndarray:
+def _shades(outputs: np.ndarray, steps: int | None = None) -> np.ndarray:
     """A colour with its opacity for each row: that of the class, the fainter the less sure the network is."""
     chances = _chances(outputs)
     palette = np.array([_rgb(colour(k)) for k in range(chances.shape[1])])
     chance = 1 / chances.shape[1]
     sure = np.clip((chances.max(axis=1) - chance) / (1 - chance), 0, 1)
+    sure = sure if steps is None else np.round(sure * steps) / steps
     says = chances.argmax(axis=1)
     most = np.array(OPACITY)[says % len(OPACITY)]
     return np.column_stack([palette[says], most * (0.2 + 0.8 * sure)])

@@ -21,7 +21,7 @@ from ..result import Result
 from ..tasks import Task
 
 # How many pictures an animation has, about.
-FRAMES = 60
+FRAMES = 40
 
 # The group of these options in the help.
 _output = partial(typer.Option, rich_help_panel="Output")
@@ -94,7 +94,7 @@ class OutputOptions:
             model.preprocessing = dict(task.preprocessing)
             model.save(self.save)
         if self.plot is not None:
-            data = task.fresh if task.fresh_name == "test" else task.training
+            data = task.training if task.fresh_name == "fresh" else task.fresh
             draw(self.plot, model, task.kind, *data, class_names=task.class_names)
 
     @contextlib.contextmanager
