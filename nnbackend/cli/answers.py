@@ -6,10 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from ..datasets.tables import from_document, has_table
 from ..model import Model
 from ..plots.tasks import BINARY, CLASSES, REGRESSION, kind_of
 
 __all__ = ["BINARY", "CLASSES", "REGRESSION", "Answers", "kind_of"]
+
+
+def _target(model: Model) -> str:
+    """What a regression gives: the target's name, where it learned from a table."""
+    table = from_document(model.preprocessing) if has_table(model.preprocessing) else None
+    return table.target.name if table is not None and table.target is not None else "output"
 
 
 class Answers:
@@ -20,6 +27,7 @@ class Answers:
         width = self.outputs.shape[1]
         several = width if self.kind == CLASSES else 2
         names = model.class_names
+        self.target = _target(model)
         self.class_names = (
             list(names) if names and len(names) == several else [str(number) for number in range(several)]
         )
@@ -34,7 +42,7 @@ class Answers:
         if self.kind == BINARY:
             yes = self.class_names[1]
             return [f"class{n}" for n in numbers] + [f"probability of {yes}{n}" for n in numbers]
-        return [f"output{n}" for n in numbers]
+        return [f"{self.target}{n}" for n in numbers]
 
     def rows(self) -> list[list[Any]]:
         """The table, a row for each sample."""

@@ -25,12 +25,16 @@ class Evaluate:
     """Measure a saved model: loss and accuracy on data that it was not trained on.
 
     DATA is one of the data sets that train knows, of which the fresh points or the test images are taken, the same as
-    after training; or a file of your own: a .npz file with arrays X and y, or a .csv file whose last column is the target.
+    after training; or a file of your own: a .npz file with arrays X and y, or a .csv file whose last column is the target. A
+    model of a table takes any table, and knows the columns by their names.
     """
 
     model: ModelFile
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help=f"{'|'.join(DATA_SETS)}, or a .npz or .csv file.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="DATA", help=f"{'|'.join(DATA_SETS)}, or a table such as a .csv file.", show_default=False
+        ),
     ]
     path: Annotated[
         Path | None,
@@ -44,6 +48,7 @@ class Evaluate:
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="Decides which points are drawn (default: that of training).")
     ] = None
+    targets: Annotated[Path | None, typer.Option(metavar="y.npy", help="The targets of a .npy file.")] = None
     batch_size: Annotated[
         int | None, typer.Option(metavar="N", help="Samples to compute at a time (default: all of them).")
     ] = None
@@ -60,7 +65,7 @@ class Evaluate:
         model, xp, reason = load(self.model, self.backend, self.dtype)
         if self.plot is not None:
             check_picture("--plot", self.plot)
-        data = samples_for(model, self.data, path=self.path, samples=self.samples, seed=self.seed)
+        data = samples_for(model, self.data, path=self.path, samples=self.samples, seed=self.seed, targets=self.targets)
         X, y = data.X, data.y
         kind = kind_of(model)
         found = figures(model, model.evaluate(X, y, batch_size=self.batch_size), kind, X, y)

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..datasets import load_image
-from ..errors import ArgumentError, DataError, printable
+from ..datasets import apply_preprocessing, load_image
+from ..datasets.tables import has_table, is_table
+from ..errors import ArgumentError, DataError, printable, shown
 from ..model import Model
 from ..storage.files import write_file
 from .answers import Answers
@@ -28,14 +29,17 @@ class Predict:
     """Print what a saved model says of a picture, or of rows of numbers.
 
     A picture (.png, .jpg, ...) is turned to grey, resized, inverted and scaled as in the book's chapter 22, and its label is
-    printed. For the rows of a .npy or .csv file a table is printed: the class and all probabilities, or the outputs.
+    printed. For the rows of a .npy or .csv file a table is printed: the class and all probabilities, or the outputs. A model of a
+    table finds the columns that it knows by their names, and leaves others aside.
     """
 
     model: ModelFile
     inputs: Annotated[
         Path,
         typer.Argument(
-            metavar="INPUT", help="A picture, or a .npy or .csv file with a row a sample.", show_default=False
+            metavar="INPUT",
+            help="A picture, or a .csv, .parquet, .npy or .npz file with a row a sample.",
+            show_default=False,
         ),
     ]
     output: Annotated[
@@ -55,19 +59,24 @@ class Predict:
         """Do it."""
         model, _, _ = load(self.model, self.backend, self.dtype)
         check_writable("--output", self.output)
-        is_table = self.inputs.suffix.lower() in ROWS
-        X = numbers_only(read_rows(self.inputs), self.inputs) if is_table else self._picture(model)
+        rows = is_table(self.inputs) if has_table(model.preprocessing) else self.inputs.suffix.lower() in ROWS
+        X = self._rows(model) if rows else self._picture(model)
         answers = Answers(model, model.predict(X))
         table = to_csv(answers.columns, answers.rows())
         if self.output is not None:
             write_file(self.output, table.encode())
         if self.json:
             print(json.dumps(self._document(answers), indent=2))
-        elif not is_table:
+        elif not rows:
             print(printable(answers.sentence()))
         elif self.output is None:
             print("\n".join(map(printable, table.split("\n"))) if on_terminal(sys.stdout) else table, end="")
         return 0
+
+    def _rows(self, model: Model) -> np.ndarray:
+        if has_table(model.preprocessing):
+            return apply_preprocessing(model.preprocessing, self.inputs, dtype=model.xp.dtype)
+        return numbers_only(read_rows(self.inputs), self.inputs)
 
     def _picture(self, model: Model) -> np.ndarray:
         return load_image(self.inputs, shape=image_shape(model, self.model), invert=self.invert)
@@ -82,7 +91,11 @@ def image_shape(model: Model, path: Path) -> tuple[int, int]:
     named, n_inputs = model.preprocessing.get("image_shape"), model.n_inputs or 0
     if named is not None:
         if not (isinstance(named, list) and len(named) == 2 and all(type(size) is int and size > 0 for size in named)):
-            raise DataError(f"{path} names an image_shape of {named!r}: expected [height, width]")
+            raise DataError(f"{path} names an image_shape of {shown(named)}: expected [height, width]")
+        if named[0] * named[1] != n_inputs:
+            raise DataError(
+                f"{path} names an image_shape of {shown(named)}: expected {n_inputs} pixels, as many as it takes"
+            )
         return named[0], named[1]
     side = math.isqrt(n_inputs)
     if side < 2 or side * side != n_inputs:

@@ -85,7 +85,8 @@ class Result:
 
     def lines(self, *, with_training: bool) -> list[str]:
         """For people."""
-        lines = [f"validation, {sentence(self._figures, self.task.fresh_name)}", self._speed]
+        what = "training" if self.task.fresh_name == "training" else "validation"
+        lines = [f"{what}, {sentence(self._figures, self.task.fresh_name)}", self._speed]
         return [f"training, {format_row(self.last).split(', ', 1)[1]}", *lines] if with_training else lines
 
     def record(self, settings: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +107,12 @@ class Result:
         xp, model = self.model.xp, self.model
         return {
             "nnbackend": __version__,
-            "data": {"name": self.task.name, "task": self.task.kind, "samples": len(self.task.training[0])},
+            "data": {
+                "name": self.task.name,
+                "task": self.task.kind,
+                "samples": len(self.task.training[0]),
+                "notes": list(self.task.notes),
+            },
             "backend": {
                 "name": xp.name,
                 "description": xp.description,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..datasets.tables import ENDINGS, has_table, is_table, labelled_rows
 from ..errors import ArgumentError, did_you_mean
 from ..model import Model
 from .answers import BINARY, kind_of
@@ -25,23 +26,36 @@ class Samples:
 
 
 def samples_for(
-    model: Model, data: str, *, path: Path | None = None, samples: int | None = None, seed: int | None = None
+    model: Model,
+    data: str,
+    *,
+    path: Path | None = None,
+    samples: int | None = None,
+    seed: int | None = None,
+    targets: Path | None = None,
 ) -> Samples:
     """What a name or a file on the command line stands for, for this model.
 
     Of a data set, points that the model was not trained on are drawn, by default as many as in training, or the test
     images are taken. `path` is where Fashion-MNIST is.
     """
-    file = Path(data)
-    if file.suffix.lower() in SAMPLES:
+    file, own = Path(data), has_table(model.preprocessing)
+    if is_table(file) if own else file.suffix.lower() in SAMPLES:
         if path is not None or samples is not None or seed is not None:
             raise ArgumentError(f"--data, --samples and --seed are for data sets: {file} is a file, leave them out")
+        if own:
+            return Samples(*labelled_rows(model.preprocessing, file, targets=targets, dtype=model.xp.dtype))
+        if targets is not None:
+            raise ArgumentError(
+                f"--targets {targets} goes with a model of a table: {file} holds its targets, leave it out"
+            )
         X, y = read_samples(file)
         return Samples(numbers_only(X, file), numbers_only(y, file))
     if data not in DATA_SETS:
-        raise ArgumentError(
-            f"unknown data {data!r}: {did_you_mean(data, DATA_SETS)}, or a file that ends in .npz or .csv"
-        )
+        endings = ", ".join(ENDINGS) if own else ".npz or .csv"
+        raise ArgumentError(f"unknown data {data!r}: {did_you_mean(data, DATA_SETS)}, or a file that ends in {endings}")
+    if targets is not None:
+        raise ArgumentError(f"--targets {targets} goes with a .npy file: {data} has its own, leave it out")
     task = load_task(data, **_settings(model, data, samples, seed), path=path)
     return Samples(*task.fresh, task.fresh_name)
 

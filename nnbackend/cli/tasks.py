@@ -11,9 +11,12 @@ import numpy as np
 
 from .. import datasets
 from ..activations import Linear, Sigmoid, Softmax
+from ..datasets import TargetScaling
+from ..datasets.tables import ENDINGS as TABLES
 from ..errors import ArgumentError, did_you_mean
 from ..layers import Layer
 from ..losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError
+from ..model import Model
 from .output import reading_bar
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -70,11 +73,22 @@ class Task:
     fresh: Data
     n_outputs: int
     defaults: Defaults
-    #: What the fresh data are: drawn anew, or the test set.
+    #: What the fresh data are: drawn anew, the test set, rows put aside for validation, or those of training again.
     fresh_name: str = "fresh"
     class_names: tuple[str, ...] | None = None
     #: What is to be done to data of the user's own first; part of a model file.
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    #: What is measured after every epoch: fresh data as training sees them.
+    validation: Data | None = None
+    #: What there is to say about the data.
+    notes: tuple[str, ...] = ()
+    #: The unit of the targets, where those of `training` and `validation` have another.
+    target_scaling: TargetScaling | None = None
+
+    def finish(self, model: Model) -> None:
+        """Let a trained model answer in the unit of the fresh data."""
+        if self.target_scaling is not None:
+            self.target_scaling.fold_into(model)
 
     @property
     def ending(self) -> Ending:
@@ -85,7 +99,8 @@ class Task:
         samples, features = self.training[0].shape
         plural = "" if features == 1 else "s"
         classes = f" into {self.n_outputs} classes" if self.kind == "classification" else ""
-        return f"{self.name}: {samples:,} samples with {features} feature{plural}, {self.kind}{classes}"
+        line = f"{self.name}: {samples:,} samples with {features} feature{plural}, {self.kind}{classes}"
+        return "\n".join([line, *self.notes])
 
 
 def load_task(
@@ -96,7 +111,9 @@ def load_task(
     `path` is where Fashion-MNIST is; the other sets need none.
     """
     if name not in DATA_SETS:
-        raise ArgumentError(f"unknown data set {name!r}: {did_you_mean(name, DATA_SETS)}")
+        raise ArgumentError(
+            f"unknown data set {name!r}: {did_you_mean(name, DATA_SETS)}; or a file that ends in {', '.join(TABLES)}"
+        )
     if name in IMAGES:
         for option, given in (
             ("--samples", samples is not None),
@@ -165,6 +182,7 @@ def _images(name: str, images: datasets.ImageSet, defaults: Defaults) -> Task:
         fresh_name="test",
         class_names=images.label_names,
         preprocessing={"image_shape": list(images.shape), "scaled_to": [-1.0, 1.0]},
+        validation=(images.X_test, images.y_test),
     )
 
 

@@ -14,19 +14,21 @@ from ...model import Model
 from ..output import Clock, Header, backend_line, on_terminal, progress_bar, settle_backend, write_lines_at_once
 from ..result import Result, describe
 from ..tasks import Task
-from .data import DataOptions
 from .learning import LearningOptions
 from .network import NetworkOptions
 from .output import OutputOptions, named_as_option
 from .profiling import Profile
+from .table import TableOptions
 
 
 @dataclass
-class Train(OutputOptions, LearningOptions, NetworkOptions, DataOptions):  # the last one's options come first
-    """Train a network on one of the book's data sets.
+class Train(OutputOptions, LearningOptions, NetworkOptions, TableOptions):  # the last one's options come first
+    """Train a network on one of the book's data sets, or on a table of your own.
 
     The data decide the last layer, the loss, the accuracy and the defaults. The spiral without options is the book's chapter-14
     run: 2-64-3, L2 on the hidden layer, Adam; fashion-mnist is chapter 19's: 784-128-128-10 in batches, checked on the test set.
+    A .csv, .parquet, .npz or .npy file is a table, whose last column is the target: what is made of it is said, with the option
+    that says otherwise.
     """
 
     def __call__(self) -> int:
@@ -39,6 +41,7 @@ class Train(OutputOptions, LearningOptions, NetworkOptions, DataOptions):  # the
         self.check_files(task)
         with self.history_kept(model, self.epochs):
             times = self._train(model, task, [backend_line(xp, reason), str(task), describe(model)])
+            task.finish(model)
             result = Result(model, task, reason, *times)
             names = ("seed", "samples", "classes", "epochs", "batch_size")
             self.keep(result, {name: getattr(self, name) for name in names})
@@ -68,7 +71,7 @@ class Train(OutputOptions, LearningOptions, NetworkOptions, DataOptions):  # the
                 *task.training,
                 epochs=self.epochs,  # type: ignore[arg-type]  # settled by `settle`
                 batch_size=self.batch_size,
-                validation_data=task.fresh if task.fresh_name == "test" else None,
+                validation_data=task.validation,
                 print_every=0 if silent else self.print_every,
                 callbacks=[*([] if silent else [Header(header)]), clock, *bar, *animations, *checkpoints],
             )

@@ -13,7 +13,14 @@ from ..tasks import DATA_SETS, Task, load_task
 class DataOptions:
     """The data and the backend."""
 
-    data: Annotated[str, typer.Argument(metavar="|".join(DATA_SETS), help="What to learn.", show_default=False)]
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help=f"What to learn: {'|'.join(DATA_SETS)}, or a table: .csv, .parquet, .npz, .npy.",
+            show_default=False,
+        ),
+    ]
     path: Annotated[
         Path | None,
         typer.Option(

@@ -27,10 +27,14 @@ class LearningOptions:
     """Epochs, batches and the optimizer."""
 
     epochs: Annotated[
-        int | None, _training(metavar="N", help="Passes over the data (default: 10000; digits: 20; fashion-mnist: 10).")
+        int | None,
+        _training(
+            metavar="N", help="Passes over the data (default: 10000; digits: 20; fashion-mnist: 10; tables: by size)."
+        ),
     ] = None
     batch_size: Annotated[
-        int | None, _training(metavar="N", help="Samples a step (default: all of them; images: 128).")
+        int | None,
+        _training(metavar="N", help="Samples a step (default: all of them; images: 128; tables: 32, large ones 128)."),
     ] = None
     optimizer: Annotated[str, _training(metavar="|".join(OPTIMIZERS), help="How gradients change parameters.")] = "adam"
     learning_rate: Annotated[
