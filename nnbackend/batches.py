@@ -21,16 +21,17 @@ from .losses import Loss
 def prepare_inputs(xp: Backend, data: Any, n_inputs: int | None, *, first: int = 0) -> Any:
     """Inputs (samples, features) as an array of the backend, or `DataError` that says what is wrong with them.
 
-    `first` is the number of the first of them, for messages. To be called inside `xp.quiet()`: a sum that shows whether all
-    is finite may overflow.
+    `first` is the number of the first of them, for messages. To be called inside `xp.quiet()`.
     """
-    data = xp.adopt(data)
-    inputs = data if xp.is_array(data) else host_array(data)
+    if type(data) is np.ndarray and data.dtype == xp.dtype:
+        inputs = data
+    else:
+        data = xp.adopt(data)
+        inputs = data if xp.is_array(data) else host_array(data)
     check_inputs_shape(inputs.shape, n_inputs)
     inputs = xp.asarray(inputs, dtype=xp.dtype)
-    # A finite sum has finite parts, and costs no second array; it may overflow, so look closely where it is not finite.
-    finite = bool(xp.to_host(xp.isfinite(inputs.sum())))
-    if not finite and not (rows := xp.to_host(xp.isfinite(inputs).all(axis=1))).all():
+    if not xp.all_finite(inputs):
+        rows = xp.to_host(xp.isfinite(inputs).all(axis=1))
         row = first + int(np.argmin(rows))
         raise DataError(
             f"row {row} of X holds NaN, infinity or a number too large for {xp.dtype}: remove or repair that sample"

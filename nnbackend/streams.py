@@ -67,6 +67,8 @@ def rows_to_stream(xp: Backend, data: Any, stream: bool | None) -> HostRows | No
     `stream=None` decides by what fits: a file mapped into memory, or an array that must be copied to the device, may take
     half of the memory that is free there. Raises `ArgumentError` where something else than an array is to be streamed.
     """
+    if stream is None and type(data) is np.ndarray and data.nbytes <= SMALL:
+        return None
     if isinstance(data, HostRows):
         return data
     if not isinstance(data, np.ndarray) or data.dtype.kind not in "biuf" or data.ndim != 2:
