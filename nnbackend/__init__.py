@@ -45,7 +45,7 @@ from .losses import (
 )
 from .metrics import Accuracy, BinaryAccuracy, CategoricalAccuracy, RegressionAccuracy
 from .model import Evaluation, Model
-from .optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
+from .optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from .parameters import ParameterBuffer
 from .regularizers import L1, L1L2, L2, Regularizer
 from .training import Callback
@@ -60,6 +60,7 @@ __all__ = [
     "Accuracy",
     "Adagrad",
     "Adam",
+    "AdamW",
     "ArgumentError",
     "Backend",
     "BackendError",

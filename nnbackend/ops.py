@@ -328,6 +328,38 @@ def adam(xp: Any, grads: Any, step_sizes: Any, *, beta_1: float, beta_2: float, 
     return state
 
 
+def adamw(
+    xp: Any,
+    grads: Any,
+    learning_rate: Any,
+    step_sizes: Any,
+    *,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float,
+    state: Any,
+) -> Any:
+    """w -= learning_rate · weight_decay · w;  then as `adam`"""
+    values, *_ = state
+    values -= (weight_decay * learning_rate) * values
+    return adam(xp, grads, step_sizes, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, state=state)
+
+
+def clip_factor(xp: Any, grads: Any, *, limit: float, out: tuple[Any, Any]) -> tuple[Any, Any]:
+    """(norm, factor): norm = √Σ g², summed in float64; factor = min(1, limit / norm), NaN where the norm is not finite"""
+    norm, factor = out
+    norm[...] = xp.sqrt(xp.square(grads, dtype="float64").sum())
+    # Exactly 1 up to the limit; and infinity - infinity is NaN.
+    factor[...] = limit / xp.maximum(norm, limit) + (norm - norm)
+    return out
+
+
+def scale(xp: Any, values: Any, factor: Any, *, out: Any) -> Any:
+    """out = factor · values, the factor one number: gradients, clipped"""
+    return xp.multiply(values, factor, out=out)
+
+
 def bias_corrections(xp: Any, iterations: Any, *, beta_1: float, beta_2: float, out: Any) -> Any:
     """out = (1 - β₁ᵗ, 1 - β₂ᵗ) with t = iterations + 1, in float64 until stored"""
     steps = iterations + 1.0

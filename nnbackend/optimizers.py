@@ -20,14 +20,21 @@ class Optimizer:
 
     learning rate at an iteration = learning_rate / (1 + decay · iterations). A subclass names its flat state arrays in
     `state_names` and defines `step`; `only_ops` as for layers.
+
+    With `clip_norm`, a step is made along g · min(1, clip_norm / ‖g‖) instead of g, where ‖g‖ = √Σ g² over all parameters of the
+    network, penalties included, summed in float64 on the device. `layer.dweights` and its like keep the gradients as they
+    were. Where ‖g‖ is not finite, all parameters become NaN, and so does the next loss, which says at which step.
+    Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", ICML 2013.
     """
 
     state_names: tuple[str, ...] = ()
 
-    def __init__(self, learning_rate: float, decay: float = 0.0) -> None:
+    def __init__(self, learning_rate: float, decay: float = 0.0, clip_norm: float | None = None) -> None:
         kind = type(self).__name__
         self._learning_rate = positive(f"{kind} learning_rate", learning_rate)
         self._decay = not_negative(f"{kind} decay", decay)
+        self.clip_norm = None if clip_norm is None else positive(f"{kind} clip_norm", clip_norm)
+        self._clipped: Any = None
         self._parameters: ParameterBuffer | None = None
         self.state: dict[str, Any] = {}
         self._schedule: dict[str, Any] = {}
@@ -43,7 +50,12 @@ class Optimizer:
         ops.decayed_learning_rate(
             schedule["learning_rate"], schedule["decay"], schedule["iterations"], out=schedule["current"]
         )
-        self.step(parameters.xp, parameters.grads, parameters.values)
+        grads = parameters.grads
+        if self.clip_norm is not None:
+            norm, factor = schedule["norm"], schedule["factor"]
+            ops.clip_factor(grads, limit=self.clip_norm, out=(norm, factor))
+            grads = ops.scale(grads, factor, out=self._clipped)
+        self.step(parameters.xp, grads, parameters.values)
         ops.advance(1, state=schedule["iterations"])
 
     def bind(self, parameters: ParameterBuffer) -> None:
@@ -71,9 +83,10 @@ class Optimizer:
             "decay": xp.full(1, self._decay, dtype="float64"),
             "current": xp.full(1, self._learning_rate, dtype="float64"),
             "iterations": xp.zeros(1, dtype=xp.index_dtype),
-            "rate": xp.zeros(1),
-            "scale": xp.zeros(1),
+            **{name: xp.zeros(1) for name in ("rate", "adam_rate", "scale", "factor")},
+            "norm": xp.zeros(1, dtype="float64"),
         }
+        self._clipped = None if self.clip_norm is None else xp.aligned_zeros(size)
 
     @property
     def parameters(self) -> ParameterBuffer | None:
@@ -130,8 +143,20 @@ class Optimizer:
         return float(self._parameters.xp.to_host(self._schedule["current"])[0])
 
     @property
+    def gradient_norm(self) -> float:
+        """‖g‖ of the latest step, before it was clipped: fetched from the device, one transfer. Zero before the first step.
+
+        Raises `StateError` without `clip_norm`: then no step looks at it.
+        """
+        if self.clip_norm is None:
+            raise StateError(f"this {type(self).__name__} measures no norm of the gradient: give it a clip_norm")
+        if self._parameters is None:
+            return 0.0
+        return float(self._parameters.xp.to_host(self._schedule["norm"])[0])
+
+    @property
     def current(self) -> Any:
-        """The same on the device, a float64 array of shape (1,)."""
+        """The current learning rate on the device, a float64 array of shape (1,)."""
         return self._schedule["current"]
 
     def rate(self, xp: Backend) -> Any:
@@ -146,9 +171,13 @@ class Optimizer:
         vars(self).update(state)
         if self._parameters is not None:
             self.state = {name: aligned(self._parameters.xp, array) for name, array in self.state.items()}
+            if self._clipped is not None:
+                self._clipped = aligned(self._parameters.xp, self._clipped)
 
     def __repr__(self) -> str:
         settings = {"learning_rate": self.learning_rate, "decay": self.decay, **self._settings()}
+        if self.clip_norm is not None:
+            settings["clip_norm"] = self.clip_norm
         return f"{type(self).__name__}({', '.join(f'{name}={value:g}' for name, value in settings.items())})"
 
 
@@ -165,8 +194,15 @@ class SGD(Optimizer):
 
     only_ops = True
 
-    def __init__(self, learning_rate: float = 1.0, *, decay: float = 0.0, momentum: float = 0.0) -> None:
-        super().__init__(learning_rate, decay)
+    def __init__(
+        self,
+        learning_rate: float = 1.0,
+        *,
+        decay: float = 0.0,
+        momentum: float = 0.0,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, decay, clip_norm)
         self.momentum = fraction("SGD momentum", momentum)
         self.state_names = ("momentums",) if momentum else ()
 
@@ -197,8 +233,15 @@ class Adagrad(Optimizer):
     only_ops = True
     state_names = ("cache",)
 
-    def __init__(self, learning_rate: float = 1.0, *, decay: float = 0.0, epsilon: float = 1e-7) -> None:
-        super().__init__(learning_rate, decay)
+    def __init__(
+        self,
+        learning_rate: float = 1.0,
+        *,
+        decay: float = 0.0,
+        epsilon: float = 1e-7,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, decay, clip_norm)
         self.epsilon = positive("Adagrad epsilon", epsilon)
 
     def step(self, xp: Backend, grads: Any, values: Any) -> None:
@@ -225,9 +268,15 @@ class RMSprop(Optimizer):
     state_names = ("cache",)
 
     def __init__(
-        self, learning_rate: float = 0.001, *, decay: float = 0.0, rho: float = 0.9, epsilon: float = 1e-7
+        self,
+        learning_rate: float = 0.001,
+        *,
+        decay: float = 0.0,
+        rho: float = 0.9,
+        epsilon: float = 1e-7,
+        clip_norm: float | None = None,
     ) -> None:
-        super().__init__(learning_rate, decay)
+        super().__init__(learning_rate, decay, clip_norm)
         self.rho = fraction("RMSprop rho", rho)
         self.epsilon = positive("RMSprop epsilon", epsilon)
 
@@ -266,20 +315,68 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
+        clip_norm: float | None = None,
     ) -> None:
-        super().__init__(learning_rate, decay)
+        super().__init__(learning_rate, decay, clip_norm)
         self.epsilon = positive("Adam epsilon", epsilon)
         self.beta_1 = fraction("Adam beta_1", beta_1)
         self.beta_2 = fraction("Adam beta_2", beta_2)
 
     def step(self, xp: Backend, grads: Any, values: Any) -> None:
         """w -= learning_rate · m̂ / (√v̂ + ε)"""
-        schedule, betas = self._schedule, {"beta_1": self.beta_1, "beta_2": self.beta_2}
-        step_sizes = xp.ops.adam_step_sizes(
-            schedule["current"], schedule["iterations"], **betas, out=(schedule["rate"], schedule["scale"])
-        )
         state = values, self.state["momentums"], self.state["cache"]
-        xp.ops.adam(grads, step_sizes, **betas, epsilon=self.epsilon, state=state)
+        xp.ops.adam(grads, self._step_sizes(xp), **self._betas, epsilon=self.epsilon, state=state)
+
+    def _step_sizes(self, xp: Backend) -> Any:
+        schedule = self._schedule
+        sizes = schedule["adam_rate"], schedule["scale"]
+        return xp.ops.adam_step_sizes(schedule["current"], schedule["iterations"], **self._betas, out=sizes)
+
+    @property
+    def _betas(self) -> dict[str, float]:
+        return {"beta_1": self.beta_1, "beta_2": self.beta_2}
 
     def _settings(self) -> dict[str, float]:
-        return {"epsilon": self.epsilon, "beta_1": self.beta_1, "beta_2": self.beta_2}
+        return {"epsilon": self.epsilon, **self._betas}
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: parameters shrink by themselves, not through the gradient.
+
+        w -= learning_rate · λ · w,   λ = weight_decay
+        then as in Adam
+
+    An L2 penalty's gradient is divided by √v̂ like any other, so that Adam penalizes weights with large gradients less; this
+    does not. The learning rate is that of the step, after decay and schedule. All parameters shrink, biases too, as in
+    the paper and in PyTorch; a λ of 0 is Adam. The decay is no part of the loss, and no gradient shows it.
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019, algorithm 2.
+
+    >>> import nnbackend as nn
+    >>> nn.AdamW(0.02, weight_decay=0.1)
+    AdamW(learning_rate=0.02, decay=0, epsilon=1e-07, beta_1=0.9, beta_2=0.999, weight_decay=0.1)
+    """
+
+    only_ops = True
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        *,
+        weight_decay: float = 0.01,
+        decay: float = 0.0,
+        epsilon: float = 1e-7,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(learning_rate, decay=decay, epsilon=epsilon, beta_1=beta_1, beta_2=beta_2, clip_norm=clip_norm)
+        self.weight_decay = not_negative("AdamW weight_decay", weight_decay)
+
+    def step(self, xp: Backend, grads: Any, values: Any) -> None:
+        """w -= learning_rate · λ · w;  w -= learning_rate · m̂ / (√v̂ + ε)"""
+        state = values, self.state["momentums"], self.state["cache"]
+        settings = {**self._betas, "epsilon": self.epsilon, "weight_decay": self.weight_decay}
+        xp.ops.adamw(grads, self.rate(xp), self._step_sizes(xp), **settings, state=state)
+
+    def _settings(self) -> dict[str, float]:
+        return {**super()._settings(), "weight_decay": self.weight_decay}

@@ -115,6 +115,10 @@ OPTIMIZERS: Mapping[str, Callable[[], nn.Optimizer]] = {
     "RMSprop": lambda: nn.RMSprop(0.02, decay=1e-4),
     "RMSprop-rho": lambda: nn.RMSprop(0.01, decay=1e-5, rho=0.99),
     "Adam": lambda: nn.Adam(0.02, decay=5e-7),
+    "SGD-clipped": lambda: nn.SGD(0.3, momentum=0.9, clip_norm=0.7),
+    "Adam-clipped": lambda: nn.Adam(0.02, clip_norm=0.05),
+    "AdamW": lambda: nn.AdamW(0.02, decay=1e-3, weight_decay=0.1),
+    "AdamW-clipped": lambda: nn.AdamW(0.02, weight_decay=0.05, beta_1=0.8, clip_norm=1e3),
     "Adam-betas": lambda: nn.Adam(0.01, decay=1e-3, beta_1=0.8, beta_2=0.99, epsilon=1e-6),
 }
 

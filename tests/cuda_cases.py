@@ -163,6 +163,16 @@ CASES: dict[str, Callable[[Maker, int, int], Call]] = {
         epsilon=1e-7,
         state=(m.real(n * k), m.real(n * k), m.positive(n * k)),
     ),
+    "adamw": lambda m, n, k: call(
+        m.real(n * k),
+        m.number(0.1),
+        (m.number(0.2), m.number(1.5)),
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-7,
+        weight_decay=0.3,
+        state=(m.real(n * k), m.real(n * k), m.positive(n * k)),
+    ),
     "advance": lambda m, n, k: call(n + 1, state=m.number(2**40, "int64")),
     "batch_indices": lambda m, n, k: call(
         m.rng.permutation(n * k + 3), m.number(2, "int64"), np.arange(n * k), out=m.out(n * k, dtype="int64")
@@ -176,6 +186,7 @@ WITHOUT_KERNEL = {
     *("relu", "multiply", "assign"),
     *("dropout_mask", "binary_predictions", "regression_hits"),  # these and the next for nnbackend.book
     *("bias_corrections", "adam_unfolded"),
+    *("clip_factor", "scale"),  # only where gradients are clipped, and a sum that the array library makes well
 }
 
 # Ops that sum nothing and take no exponential or logarithm: the kernel's numbers are the reference's, to the bit.
@@ -199,6 +210,7 @@ EXACT = {
     "adagrad",
     "rmsprop",
     "adam",
+    "adamw",
     "record",
 }
 

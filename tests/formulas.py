@@ -20,14 +20,19 @@ LOWEST, HIGHEST = 1e-7, 1 - 1e-7  # where the book clips predictions
 class Arguments:
     """What an op is called with, on the host. `state` is one array, or as many as the op takes.
 
-    With `schedule`, inputs are in float64 on every backend, and so are the results if `out_dtype` says so.
+    With `schedule`, inputs are in float64 on every backend, and so are the results if `out_dtype` says so, for all of them
+    or for each.
     """
 
     inputs: list[Any]
     settings: dict[str, Any] = field(default_factory=dict)
     state: Array | list[Array] | None = None
     schedule: bool = False
-    out_dtype: str | None = None
+    out_dtype: str | tuple[str | None, ...] | None = None
+
+    def dtype_of(self, position: int) -> str | None:
+        """The dtype of a result, if it is not the backend's."""
+        return self.out_dtype[position] if isinstance(self.out_dtype, tuple) else self.out_dtype
 
 
 @dataclass(frozen=True)
@@ -325,6 +330,23 @@ def adam(
     return [w - rate * m / (np.sqrt(v) * scale + epsilon), m, v]
 
 
+def adamw(
+    g: Array, rate: Array, sizes: Any, w: Array, m: Array, v: Array, *, weight_decay: float, **betas: float
+) -> list[Array]:
+    return adam(g, sizes, (1 - rate * weight_decay) * w, m, v, **betas)
+
+
+def draw_clip(rng: np.random.Generator, n: int, k: int) -> Arguments:
+    """Half of all gradients are longer than the limit."""
+    grads = rng.standard_normal(n * k)
+    return Arguments([grads], {"limit": float(np.sqrt(n * k) * rng.choice([0.3, 3.0]))}, out_dtype=("float64", None))
+
+
+def clip_factor(g: Array, *, limit: float) -> tuple[Array, Array]:
+    norm = np.linalg.norm(g)
+    return np.array([norm]), np.array([1.0 if norm <= limit else limit / norm])
+
+
 def adam_unfolded(
     g: Array,
     rate: Array,
@@ -447,6 +469,9 @@ FORMULAS: Mapping[str, Formula] = {
     "adagrad": Formula(draw_update(RATE, state="c", epsilon=1e-7), adagrad, "update"),
     "rmsprop": Formula(draw_update(RATE, state="c", rho=0.9, epsilon=1e-7), rmsprop, "update"),
     "adam": Formula(draw_update((RATE, SCALE), state="mc", **BETAS), adam, "update"),
+    "adamw": Formula(draw_update(RATE, (RATE, SCALE), state="mc", weight_decay=0.3, **BETAS), adamw, "update"),
+    "clip_factor": Formula(draw_clip, clip_factor, "sum", "nk"),
+    "scale": Formula(lambda rng, n, k: Arguments([rng.standard_normal(n * k), np.array([0.3])]), lambda v, f: v * f),
     "adam_unfolded": Formula(draw_update(RATE, CORRECTIONS, state="mc", **BETAS), adam_unfolded, "update"),
     "assign": Formula(normal("nk"), lambda v: v, least=0),
     "advance": Formula(lambda rng, n, k: Arguments([n], state=np.array([k])), lambda amount, s: s + amount),

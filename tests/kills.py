@@ -45,7 +45,7 @@ def train(folder: Path, epochs: int, backend: str, kernels: str, *, checkpoints:
     model = nn.Model(
         [nn.Dense(2, 16, weight_regularizer=nn.L2(5e-4)), nn.ReLU(), nn.Dropout(0.1), nn.Dense(16, 3), nn.Softmax()],
         loss=nn.CategoricalCrossentropy(),
-        optimizer=nn.Adam(0.02, decay=1e-4),
+        optimizer=nn.AdamW(0.02, decay=1e-4, clip_norm=0.2),
         backend=nn.get_backend(backend, kernels=kernels),
         seed=0,
     )
@@ -54,6 +54,7 @@ def train(folder: Path, epochs: int, backend: str, kernels: str, *, checkpoints:
         nn.EarlyStopping("validation_loss", patience=epochs),
         nn.CosineSchedule(0.02, epochs=epochs, warmup=3),
         nn.CSVLog(folder / "log.csv"),
+        nn.StopOnNonFinite(every=2),
     ]
     if checkpoints:
         callbacks.append(nn.Checkpoint(folder / "checkpoints", every=1, keep=2, resume=True))

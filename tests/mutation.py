@@ -110,6 +110,7 @@ SIGNS = [
     Mutant("adagrad", "values -= learning_rate", "values += learning_rate"),
     Mutant("rmsprop", "values -= learning_rate", "values += learning_rate"),
     Mutant("adam", "values -= rate", "values += rate"),
+    Mutant("adamw", "values -= (weight_decay", "values += (weight_decay"),
     Mutant("adam_unfolded", "values -= learning_rate", "values += learning_rate"),
 ]
 
@@ -146,6 +147,10 @@ SLIPS = [
     Mutant("adam", "momentums *= beta_1", "momentums *= beta_2"),
     Mutant("adam", "xp.sqrt(cache) * scale", "xp.sqrt(cache)"),
     Mutant("adam", "_flush_denormals(xp, cache)", "pass"),
+    Mutant("adamw", "weight_decay * learning_rate", "weight_decay"),
+    Mutant("clip_factor", "xp.maximum(", "xp.minimum("),
+    Mutant("clip_factor", "+ (norm - norm)", ""),
+    Mutant("scale", "values, factor", "values, 1 / factor"),
     Mutant("batch_indices", "position + offsets", "offsets"),
     Mutant("record", "cursor += 1", "pass"),
 ]

@@ -92,8 +92,8 @@ def test_help_of_train_has_every_option_of_the_run(capsys: pytest.CaptureFixture
     assert main(["train", "--help"]) == 0
     text = capsys.readouterr().out
     options = (
-        "backend dtype samples classes hidden epochs batch-size optimizer learning-rate decay momentum weight-l1 weight-l2 "
-        "bias-l1 bias-l2 seed print-every history quiet json binary dropout matmul-precision"
+        "backend dtype samples classes hidden epochs batch-size optimizer learning-rate decay momentum "
+        "weight-decay clip-norm weight-l1 weight-l2 bias-l1 bias-l2 seed print-every history quiet json binary dropout matmul-precision"
     )
     assert not [option for option in options.split(" ") if f"--{option} " not in text]
 
@@ -183,12 +183,16 @@ def test_the_task_decides_the_network(
     assert ("mean_absolute_error" in found["validation"]) == (kind == "regression")
 
 
+ADAMW = "AdamW(learning_rate=0.02, decay=5e-07, epsilon=1e-07, beta_1=0.9, beta_2=0.999, weight_decay=0.1, clip_norm=2)"
+
+
 @pytest.mark.parametrize(
     ("arguments", "optimizer"),
     [
         ([], "Adam(learning_rate=0.02, decay=5e-07, epsilon=1e-07, beta_1=0.9, beta_2=0.999)"),
         (["--learning-rate", "0.05", "--decay", "5e-5"], "Adam(learning_rate=0.05, decay=5e-05,"),
         (["--optimizer", "sgd"], "SGD(learning_rate=1, decay=0.001, momentum=0.9)"),
+        (["--optimizer", "adamw", "--weight-decay", "0.1", "--clip-norm", "2"], ADAMW),
         (["--optimizer", "sgd", "--momentum", "0"], "SGD(learning_rate=1, decay=0.001, momentum=0)"),
         (["--optimizer", "adagrad"], "Adagrad(learning_rate=1, decay=0.0001, epsilon=1e-07)"),
         (["--optimizer", "rmsprop", "--decay", "0"], "RMSprop(learning_rate=0.02, decay=0, rho=0.9, epsilon=1e-07)"),

@@ -74,6 +74,8 @@ WRONG: list[tuple[str, int, str]] = [
     ("parity --steps many", 2, "--steps 'many': expected a whole number"),
     # settings that do not go together
     ("train spiral --momentum 0.5", 2, "--momentum 0.5 is for --optimizer sgd: adam has none"),
+    ("train spiral --weight-decay 0.5", 2, "--weight-decay 0.5 is for --optimizer adamw: adam has none"),
+    ("train spiral --clip-norm 0", 2, "clip_norm 0.0: expected a finite number above 0"),
     ("train spiral --binary --classes 3", 2, "expected --classes 2, not 3"),
     ("train sine --binary", 2, "--binary is for classification, and the sine is a regression"),
     ("train sine --classes 3", 2, "--classes is for classification, and the sine is a regression"),

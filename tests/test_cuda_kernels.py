@@ -444,7 +444,7 @@ def test_gather_moves_rows_of_any_length_from_any_address(device, row_bytes, shi
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["sgd_momentum", "rmsprop", "adam"])
+@pytest.mark.parametrize("name", ["sgd_momentum", "rmsprop", "adam", "adamw"])
 def test_denormals_become_zero(device, name, dtype):
     case = made(name, dtype, (8, 4))
     tiny = np.finfo(dtype).tiny

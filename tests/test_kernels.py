@@ -67,6 +67,8 @@ CASES = {name: case for name, case in SHARED_CASES.items() if name not in WITHOU
     "multiply": lambda m, n, k: call(m.real(n, k), m.real(n, k), out=m.out(n, k)),
     "gather": _gather,
     "record": _record,
+    "clip_factor": lambda m, n, k: call(m.real(n * k), limit=float(n), out=(m.out(1, dtype="float64"), m.out(1))),
+    "scale": lambda m, n, k: call(m.real(n * k), m.number(0.3), out=m.out(n * k)),
     "assign": _assign,
 }
 
@@ -274,7 +276,7 @@ def test_a_label_out_of_range_reads_no_foreign_memory(label, run):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["sgd_momentum", "rmsprop", "adam"])
+@pytest.mark.parametrize("name", ["sgd_momentum", "rmsprop", "adam", "adamw"])
 def test_numbers_too_small_to_be_normal_become_zero(name, dtype):
     """What is thirty times slower on a CPU: caches of units whose gradient stays zero."""
     case = made(name, dtype, (40, 5))

@@ -12,7 +12,7 @@ from tests.mutation import KERNELS, OPS, ROOT, SIGNS, SLIPS, kernel_signs
 SOURCE = (ROOT / OPS).read_text()
 
 # Ops that go backwards and are not named so: a dropout's gradient, and the steps of the optimizers.
-BACKWARD = {"multiply", "sgd", "sgd_momentum", "adagrad", "rmsprop", "adam", "adam_unfolded"}
+BACKWARD = {"multiply", "sgd", "sgd_momentum", "adagrad", "rmsprop", "adam", "adamw", "adam_unfolded"}
 
 
 def test_every_backward_formula_has_its_sign_flipped():

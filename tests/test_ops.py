@@ -75,7 +75,7 @@ def call(xp, name: str, arguments: Arguments, expected: Any) -> list[np.ndarray]
     inputs = [on_device(xp, value, schedule=arguments.schedule) for value in arguments.inputs]
     before = [xp.to_host(array) for array in flat(inputs) if xp.is_array(array)]
     if arguments.state is None:
-        out = [rubbish(xp, result, arguments.out_dtype) for result in flat(expected)]
+        out = [rubbish(xp, result, arguments.dtype_of(i)) for i, result in enumerate(flat(expected))]
         results = tuple(out) if isinstance(expected, tuple) else out[0]
     else:
         state = tuple(arguments.state) if isinstance(arguments.state, list) else arguments.state
@@ -114,7 +114,7 @@ def compare(xp, name: str, arguments: Arguments, n: int, k: int) -> None:
     length = max(1, {"": 3, "n": n, "k": k, "nk": n * k}[formula.summed])
     tolerance = tolerances.tolerance(formula.quantity, xp.dtype, length)
     for position, (result, wanted) in enumerate(zip(found, map(np.asarray, flat(expected)), strict=True)):
-        assert result.dtype == (arguments.out_dtype or kinds[wanted.dtype.kind]), name
+        assert result.dtype == (arguments.dtype_of(position) or kinds[wanted.dtype.kind]), name
         scale = scale_of(formula, arguments, wanted)
         tolerances.assert_close(result, wanted, tolerance, f"result {position} of {name}", scale)
 
@@ -155,7 +155,8 @@ SPECIAL = [
     *("relu_biases_gradient", "sigmoid", "sigmoid_backward", "softmax", "multiply", "softmax_crossentropy_backward"),
     *("sigmoid_crossentropy_backward", "mean_squared_error", "mean_squared_error_backward", "mean_absolute_error"),
     *("mean_absolute_error_backward", "mean", "penalty", "penalty_gradient", "regression_accuracy", "assign", "gather"),
-    *("sgd", "sgd_momentum", "adagrad", "rmsprop", "adam", "adam_unfolded", "categorical_crossentropy"),
+    *("sgd", "sgd_momentum", "adagrad", "rmsprop", "adam", "adamw", "adam_unfolded", "categorical_crossentropy"),
+    "scale",
     *("binary_crossentropy", "binary_accuracy", "binary_predictions", "regression_hits"),
 ]
 

@@ -30,7 +30,8 @@ class Book:
 
     def update(self, g: np.ndarray) -> None:
         self.current = self.rate / (1 + self.decay * self.iterations)
-        getattr(self, self.kind)(g, self.current, **self._given("momentum", "epsilon", "rho", "beta_1", "beta_2"))
+        names = ("momentum", "epsilon", "rho", "beta_1", "beta_2", "weight_decay")
+        getattr(self, self.kind)(g, self.current, **self._given(*names))
         self.iterations += 1
 
     def _given(self, *names: str) -> dict[str, float]:
@@ -54,6 +55,17 @@ class Book:
         self.cache = beta_2 * self.cache + (1 - beta_2) * g**2
         corrected_cache = self.cache / (1 - beta_2 ** (self.iterations + 1))
         self.values += -rate * corrected_momentums / (np.sqrt(corrected_cache) + epsilon)
+
+    def AdamW(self, g, rate, weight_decay, **settings):
+        self.values *= 1 - rate * weight_decay
+        self.Adam(g, rate, **settings)
+
+
+def clipped(optimizer: nn.Optimizer, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The gradients of all parameters, as short as the optimizer wants them."""
+    norm = np.sqrt(sum(np.sum(g**2) for g in found.values()))
+    limit = optimizer.clip_norm
+    return found if limit is None or norm <= limit else {name: g / (norm / limit) for name, g in found.items()}
 
 
 def network(xp: nn.Backend) -> nn.ParameterBuffer:
@@ -99,7 +111,7 @@ def test_steps_are_the_books(xp_any, make):
     books = {name: Book(optimizer, value.astype(np.float64)) for name, value in buffer.to_host().items()}
     for step in range(STEPS):
         run(optimizer, buffer, range(step, step + 1))
-        for name, gradient in gradients(buffer, step).items():
+        for name, gradient in clipped(optimizer, gradients(buffer, step)).items():
             books[name].update(gradient)
             allowed = (step + 1) * tolerances.tolerance("update", xp_any.dtype)
             assert_close(buffer.named[name].value, books[name].values, allowed, f"{name} after step {step}")
@@ -113,7 +125,7 @@ def test_state_is_the_books(xp_any, make):
     books = {name: Book(optimizer, value.astype(np.float64)) for name, value in buffer.to_host().items()}
     run(optimizer, buffer, range(STEPS))
     for step in range(STEPS):
-        for name, gradient in gradients(buffer, step).items():
+        for name, gradient in clipped(optimizer, gradients(buffer, step)).items():
             books[name].update(gradient)
     allowed = STEPS * tolerances.tolerance("state", xp_any.dtype)
     for state_name, array in optimizer.state.items():
@@ -206,6 +218,7 @@ def test_may_be_replayed(xp_any, make):
         (nn.Adagrad(), {"learning_rate": 1.0, "decay": 0.0, "epsilon": 1e-7}),
         (nn.RMSprop(), {"learning_rate": 0.001, "decay": 0.0, "epsilon": 1e-7, "rho": 0.9}),
         (nn.Adam(), {"learning_rate": 0.001, "decay": 0.0, "epsilon": 1e-7, "beta_1": 0.9, "beta_2": 0.999}),
+        (nn.AdamW(), {"learning_rate": 0.001, "weight_decay": 0.01, "beta_1": 0.9, "beta_2": 0.999}),
     ],
     ids=repr,
 )
@@ -241,3 +254,111 @@ def test_an_optimizer_belongs_to_one_network(xp):
     optimizer.update(network(xp))
     with pytest.raises(nn.StateError, match="already updates another ParameterBuffer"):
         optimizer.update(network(xp))
+
+
+# -- weight decay ----------------------------------------------------------------------------------------------------------
+
+
+def test_adamw_without_decay_is_adam(xp_any):
+    found = []
+    for optimizer in (nn.Adam(0.02, decay=1e-2), nn.AdamW(0.02, decay=1e-2, weight_decay=0.0)):
+        buffer = network(xp_any)
+        run(optimizer, buffer, range(STEPS))
+        found.append(xp_any.to_host(buffer.values))
+    np.testing.assert_array_equal(*found)
+
+
+def test_adamw_shrinks_weights_and_biases_without_a_gradient(xp_any):
+    """By the learning rate of the step, after its decay; momentums and cache do not know of it."""
+    optimizer, buffer = nn.AdamW(0.5, decay=1.0, weight_decay=0.2), network(xp_any)
+    before = buffer.to_host()
+    for _ in range(2):
+        set_gradients(buffer, {name: np.zeros(parameter.shape) for name, parameter in buffer.named.items()})
+        optimizer.update(buffer)
+    for name, value in before.items():
+        expected = value.astype(np.float64) * (1 - 0.5 * 0.2) * (1 - 0.25 * 0.2)
+        assert_close(buffer.named[name].value, expected, 2 * tolerances.tolerance("update", xp_any.dtype), name)
+    assert not any(xp_any.to_host(array).any() for array in optimizer.state.values())
+
+
+def test_adamw_is_pytorchs():
+    torch = pytest.importorskip("torch")
+    buffer = network(nn.get_backend("cpu", dtype="float64"))
+    theirs = {name: torch.tensor(value, requires_grad=True) for name, value in buffer.to_host().items()}
+    optimizer = nn.AdamW(0.02, weight_decay=0.1, epsilon=1e-8, beta_1=0.8, clip_norm=2.5)
+    their_optimizer = torch.optim.AdamW(theirs.values(), lr=0.02, weight_decay=0.1, eps=1e-8, betas=(0.8, 0.999))
+    for step in range(STEPS):
+        run(optimizer, buffer, range(step, step + 1))
+        for name, gradient in gradients(buffer, step).items():
+            theirs[name].grad = torch.tensor(gradient)
+        norm = torch.nn.utils.clip_grad_norm_(theirs.values(), 2.5)
+        their_optimizer.step()
+        assert optimizer.gradient_norm == pytest.approx(float(norm), rel=1e-12)
+    for name, value in theirs.items():
+        # PyTorch divides by the norm + 1e-6, which moves a step of 0.02 by that much, and Adam hardly at all.
+        np.testing.assert_allclose(buffer.named[name].value, value.detach().numpy(), rtol=0, atol=1e-6)
+
+
+# -- clipping --------------------------------------------------------------------------------------------------------------
+
+
+def test_gradients_are_as_long_as_asked_for(xp_any):
+    """SGD with a learning rate of 1 walks along the gradient that it was given."""
+    buffer, optimizer = network(xp_any), nn.SGD(1.0, clip_norm=0.25)
+    before = buffer.to_host()
+    run(optimizer, buffer, range(1))
+    found = {name: before[name].astype(np.float64) - value for name, value in buffer.to_host().items()}
+    given = gradients(buffer, 0)
+    norm = np.sqrt(sum(np.sum(g**2) for g in given.values()))
+    assert optimizer.gradient_norm == pytest.approx(norm, rel=1e-6)
+    for name, moved in found.items():  # a difference of two numbers of order 1
+        np.testing.assert_allclose(moved, 0.25 / norm * given[name], rtol=0, atol=8 * tolerances.eps(xp_any.dtype))
+        assert_same(buffer.named[name].grad, given[name])
+
+
+def test_short_gradients_are_not_touched(xp_any):
+    found = []
+    for clip_norm in (None, 1e6):
+        buffer = network(xp_any)
+        run(nn.SGD(0.3, momentum=0.9, clip_norm=clip_norm), buffer, range(3))
+        found.append(xp_any.to_host(buffer.values))
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_gradient_that_is_not_finite_is_not_hidden(xp_any, bad):
+    buffer, optimizer = network(xp_any), nn.SGD(0.1, clip_norm=1.0)
+    given = gradients(buffer, 0)
+    given["dense_1.weights"][1, 1] = bad
+    set_gradients(buffer, given)
+    with xp_any.quiet():
+        optimizer.update(buffer)
+    assert all(np.isnan(value).all() for value in buffer.to_host().values())
+    assert not np.isfinite(optimizer.gradient_norm)
+
+
+def test_squares_may_be_too_large_for_float32(xp):
+    """The norm is summed in float64."""
+    buffer, optimizer = network(xp), nn.SGD(1.0, clip_norm=1.0)
+    given = gradients(buffer, 0)
+    set_gradients(buffer, {name: 1e30 * g for name, g in given.items()})
+    with xp.quiet():
+        optimizer.update(buffer)
+    norm = np.sqrt(sum(np.sum(g**2) for g in given.values()))
+    assert optimizer.gradient_norm == pytest.approx(1e30 * norm, rel=1e-6)
+    assert all(np.isfinite(value).all() for value in buffer.to_host().values())
+
+
+def test_settings_of_clipping_and_decay():
+    for bad in (0, -1.0, float("nan"), "1", True):
+        with pytest.raises(nn.ArgumentError, match=r"RMSprop clip_norm .*: expected a finite number above 0"):
+            nn.RMSprop(clip_norm=bad)
+        if bad != 0:
+            with pytest.raises(
+                nn.ArgumentError, match=r"AdamW weight_decay .*: expected a finite number of at least 0"
+            ):
+                nn.AdamW(weight_decay=bad)
+    assert repr(nn.SGD(clip_norm=0.5)) == "SGD(learning_rate=1, decay=0, momentum=0, clip_norm=0.5)"
+    assert nn.SGD(clip_norm=0.5).gradient_norm == 0
+    with pytest.raises(nn.StateError, match="this Adam measures no norm of the gradient: give it a clip_norm"):
+        _ = nn.Adam().gradient_norm

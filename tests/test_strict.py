@@ -579,6 +579,13 @@ OPS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
         {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
         [PARAMETERS, _matrix(9, 12), _share(10, 12)],
     ),
+    "adamw": (
+        (GRADS, RATE, (RATE, ONE)),
+        {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "weight_decay": 0.1},
+        [PARAMETERS, _matrix(9, 12), _share(10, 12)],
+    ),
+    "clip_factor": ((GRADS,), {"limit": 0.5}, [(1,), (1,)]),
+    "scale": ((GRADS, RATE), {}, (12,)),
     "bias_corrections": ((ONE,), {"beta_1": 0.9, "beta_2": 0.999}, [(1,), (1,)]),
     "adam_unfolded": (
         (GRADS, RATE, (ONE, ONE)),

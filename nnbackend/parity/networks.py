@@ -19,7 +19,7 @@ from ..initializers import Normal
 from ..layers import Dense, Dropout, Layer
 from ..losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanAbsoluteError, MeanSquaredError
 from ..model import Model
-from ..optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
+from ..optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from ..regularizers import L1, L1L2, L2, Regularizer
 from .side import Build
 
@@ -136,6 +136,13 @@ SUBJECTS = (
         "two classes, every layer by itself", _binary, BinaryCrossentropy, lambda: RMSprop(0.01), _two_arms, fused=False
     ),
     _subject("sine, squared error", _regression, MeanSquaredError, lambda: Adam(0.005, decay=1e-3), _sine),
+    _subject(
+        "AdamW, gradients clipped",
+        _chapter_14,
+        CategoricalCrossentropy,
+        lambda: AdamW(0.02, weight_decay=0.1, clip_norm=0.05),
+        three_arms,
+    ),
     _subject("sine, absolute error, SGD", _regression, MeanAbsoluteError, lambda: SGD(0.02), _sine),
     _subject(
         "sigmoid and softmax inside, RMSprop, one-hot",

@@ -80,7 +80,7 @@ def config_of(part: Any) -> dict[str, Any]:
 
     >>> import nnbackend as nn
     >>> config_of(nn.SGD(0.5, momentum=0.9))
-    {'learning_rate': 0.5, 'decay': 0.0, 'momentum': 0.9}
+    {'learning_rate': 0.5, 'decay': 0.0, 'momentum': 0.9, 'clip_norm': None}
     """
     if callable(getattr(part, "config", None)):
         arguments = dict(part.config())

@@ -7,15 +7,16 @@ from typing import Annotated
 import typer
 
 from ...errors import ArgumentError, did_you_mean
-from ...optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
+from ...optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from ..tasks import Task
 
-# The optimizers with the book's best settings for the spiral (chapter 10); Adam's depend on the task.
+# The optimizers with the book's best settings for the spiral (chapter 10); those of Adam and AdamW depend on the task.
 OPTIMIZERS: dict[str, tuple[type[Optimizer], dict[str, float]]] = {
     "sgd": (SGD, {"learning_rate": 1.0, "decay": 1e-3, "momentum": 0.9}),
     "adagrad": (Adagrad, {"learning_rate": 1.0, "decay": 1e-4}),
     "rmsprop": (RMSprop, {"learning_rate": 0.02, "decay": 1e-5}),
     "adam": (Adam, {}),
+    "adamw": (AdamW, {}),
 }
 
 # The group of these options in the help.
@@ -45,6 +46,13 @@ class LearningOptions:
         float | None, _training(metavar="RATE", help="Learning-rate decay (default: the book's for both).")
     ] = None
     momentum: Annotated[float | None, _training(metavar="M", help="Momentum of sgd (default: 0.9).")] = None
+    weight_decay: Annotated[
+        float | None, _training(metavar="RATE", help="How fast adamw lets all parameters shrink (default: 0.01).")
+    ] = None
+    clip_norm: Annotated[
+        float | None,
+        _training(metavar="NORM", help="Shorten gradients that are longer than this (default: leave them)."),
+    ] = None
 
     def settle(self, task: Task) -> None:
         """Settle what the task decides and nobody asked for otherwise."""
@@ -59,7 +67,10 @@ class LearningOptions:
             raise ArgumentError(f"unknown optimizer {self.optimizer!r}: {did_you_mean(self.optimizer, OPTIMIZERS)}")
         kind, settings = OPTIMIZERS[self.optimizer]
         settings = settings or {"learning_rate": task.defaults.learning_rate, "decay": task.defaults.decay}
-        given = {"learning_rate": self.learning_rate, "decay": self.decay, "momentum": self.momentum}
-        if self.momentum is not None and "momentum" not in settings:
-            raise ArgumentError(f"--momentum {self.momentum:g} is for --optimizer sgd: {self.optimizer} has none")
-        return kind(**settings | {name: value for name, value in given.items() if value is not None})
+        names = ("learning_rate", "decay", "momentum", "weight_decay", "clip_norm")
+        given = {name: value for name in names if (value := getattr(self, name)) is not None}
+        for name, optimizer in (("momentum", "sgd"), ("weight_decay", "adamw")):
+            if name in given and self.optimizer != optimizer:
+                option = f"--{name.replace('_', '-')} {given[name]:g}"
+                raise ArgumentError(f"{option} is for --optimizer {optimizer}: {self.optimizer} has none")
+        return kind(**settings | given)

@@ -87,6 +87,62 @@ def adam_loop(
         values[i] -= step * momentum / (sqrt(squares) * correction + epsilon)
 
 
+@loop(rows="grads values momentums cache", writes="values momentums cache")
+def adamw_loop(
+    grads: Any,
+    learning_rate: Any,
+    rate: Any,
+    scale: Any,
+    beta_1: Any,
+    fresh_1: Any,
+    beta_2: Any,
+    fresh_2: Any,
+    epsilon: Any,
+    weight_decay: Any,
+    tiny: Any,
+    values: Any,
+    momentums: Any,
+    cache: Any,
+) -> None:
+    """w -= learning_rate · weight_decay · w, then as `adam_loop`"""
+    kind = grads.dtype.type
+    step, correction, epsilon, tiny = rate[0], scale[0], kind(epsilon), kind(tiny)
+    beta_1, fresh_1, beta_2, fresh_2 = kind(beta_1), kind(fresh_1), kind(beta_2), kind(fresh_2)
+    shrink = kind(weight_decay) * learning_rate[0]
+    for i in range(grads.size):
+        momentum = flushed(momentums[i] * beta_1 + fresh_1 * grads[i], tiny)
+        squares = flushed(cache[i] * beta_2 + fresh_2 * (grads[i] * grads[i]), tiny)
+        momentums[i] = momentum
+        cache[i] = squares
+        kept = values[i] - shrink * values[i]
+        values[i] = kept - step * momentum / (sqrt(squares) * correction + epsilon)
+
+
+@loop(writes="norm factor")
+def clip_factor_loop(grads: Any, limit: Any, norm: Any, factor: Any) -> None:
+    """norm = √Σ g², summed in float64; factor = min(1, limit / norm), NaN where the norm is not finite"""
+    total = 0.0
+    for i in range(grads.size):
+        value = np.float64(grads[i])
+        total += value * value
+    length = sqrt(total)
+    norm[0] = length
+    if length <= limit:
+        factor[0] = 1.0
+    elif length < np.inf:
+        factor[0] = limit / length
+    else:
+        factor[0] = np.nan
+
+
+@loop(rows="values out", writes="out")
+def scale_loop(values: Any, factor: Any, out: Any) -> None:
+    """out = factor · values"""
+    number = factor[0]
+    for i in range(values.size):
+        out[i] = number * values[i]
+
+
 @exact_loop(writes="out")
 def decayed_learning_rate_loop(learning_rate: Any, decay: Any, iterations: Any, out: Any) -> None:
     """out = learning_rate · (1 / (1 + decay · iterations)), rounded as in the reference"""
@@ -138,6 +194,36 @@ def adam(grads: Any, step_sizes: Any, *, beta_1: float, beta_2: float, epsilon: 
     settings = float(beta_1), 1.0 - beta_1, float(beta_2), 1.0 - beta_2, float(epsilon), _tiny(grads)
     rate, scale = step_sizes
     return [Step(adam_loop, (grads, rate.reshape(1), scale.reshape(1), *settings, *state), len(grads))]
+
+
+@fast("n, (), (), () ~ n, n, n")
+def adamw(
+    grads: Any,
+    learning_rate: Any,
+    step_sizes: Any,
+    *,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    weight_decay: float,
+    state: Any,
+) -> list[Step]:
+    """w -= learning_rate · weight_decay · w, then as `adam`"""
+    settings = float(beta_1), 1.0 - beta_1, float(beta_2), 1.0 - beta_2, float(epsilon), float(weight_decay)
+    sizes = [size.reshape(1) for size in (learning_rate, *step_sizes)]
+    return [Step(adamw_loop, (grads, *sizes, *settings, _tiny(grads), *state), len(grads))]
+
+
+@fast("n -> 1:double, 1")
+def clip_factor(grads: Any, *, limit: float, out: Any) -> list[Step]:
+    """norm = √Σ g²; factor = min(1, limit / norm)"""
+    return [Step(clip_factor_loop, (grads, float(limit), *out))]
+
+
+@fast("n, () -> n")
+def scale(values: Any, factor: Any, *, out: Any) -> list[Step]:
+    """out = factor · values"""
+    return [Step(scale_loop, (values, factor.reshape(1), out), len(values))]
 
 
 @fast("1:double, 1:double, 1:int -> 1:double")

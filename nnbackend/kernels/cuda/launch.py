@@ -290,6 +290,23 @@ class Kernels:
         self._each("adam", (grads, *step_sizes, *settings), grads.size, state)
         return state
 
+    @overriding(real(...), NUMBER, (NUMBER, NUMBER), state=(real(...), real(...), real(...)))
+    def adamw(
+        self,
+        grads: Any,
+        learning_rate: Any,
+        step_sizes: Any,
+        *,
+        beta_1: float,
+        beta_2: float,
+        epsilon: float,
+        weight_decay: float,
+        state: Any,
+    ) -> Any:
+        settings = beta_1, 1 - beta_1, beta_2, 1 - beta_2, epsilon, weight_decay
+        self._each("adamw", (grads, learning_rate, *step_sizes, *settings), grads.size, state)
+        return state
+
     # -- moving values within the device ----------------------------------------------------------------------------
 
     @overriding_if(lambda amount, *, state: isinstance(amount, int) and INTEGER.fits(state, {}))

@@ -62,6 +62,19 @@ KERNEL adam(const real* grads, const real* rate, const real* scale, real beta_1,
     }
 }
 
+KERNEL adamw(const real* grads, const real* learning_rate, const real* rate, const real* scale, real beta_1,
+             real fresh_1, real beta_2, real fresh_2, real epsilon, real weight_decay, int64 count, real* values,
+             real* momentums, real* cache) {
+    const real step = *rate, root_scale = *scale, shrink = weight_decay * *learning_rate;
+    FOR_EACH(i, count) {
+        const real g = grads[i], w = values[i] - shrink * values[i];
+        const real m = flushed(beta_1 * momentums[i] + fresh_1 * g), v = flushed(beta_2 * cache[i] + fresh_2 * (g * g));
+        momentums[i] = m;
+        cache[i] = v;
+        values[i] = w - step * m / (sqrt(v) * root_scale + epsilon);
+    }
+}
+
 // -- moving values within the device ----------------------------------------------------------------------------------
 
 // One thread.
