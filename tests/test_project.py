@@ -56,6 +56,7 @@ RESERVED = {
     "numba": ("kernels/cpu",),
     "llvmlite": ("kernels/cpu",),
     "matplotlib": ("plots",),
+    "pyarrow": ("datasets/tables/parquet_files",),
     "nnfs": ("datasets/", "book/"),
     "typer": ("cli",),
 }
@@ -101,6 +102,7 @@ LOADED_WHEN_USED = {
     "sklearn",
     "scipy",
     "PIL",
+    "pyarrow",
 }
 
 LONGEST_FILE = 450

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ..backend import Backend
-from ..errors import FileError
+from ..datasets.tables import from_document, has_table
+from ..errors import DataError, FileError
 from ..model import Model
 from ..storage import read_contents
 from .output import settle_backend
@@ -35,4 +36,10 @@ def load(path: Path, backend: str | None, dtype: str | None) -> tuple[Model, Bac
     if "model" not in contents.document:
         raise FileError(f"{path} holds parameters alone: only a whole model can be used, as train --save writes it")
     xp, reason = settle_backend(backend, dtype or contents.document["dtype"])
-    return Model.load(path, backend=xp), xp, reason
+    model = Model.load(path, backend=xp)
+    if has_table(model.preprocessing):
+        try:
+            from_document(model.preprocessing)
+        except DataError as error:
+            raise FileError(f"{path} cannot be used: {error}") from None
+    return model, xp, reason

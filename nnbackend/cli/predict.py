@@ -22,6 +22,7 @@ from .files import check_writable
 from .options import AsJson, BackendName, DtypeName, ModelFile, load
 from .output import on_terminal
 from .rows import ROWS, numbers_only, read_rows, to_csv
+from .tables import in_options
 
 
 @dataclass
@@ -75,7 +76,8 @@ class Predict:
 
     def _rows(self, model: Model) -> np.ndarray:
         if has_table(model.preprocessing):
-            return apply_preprocessing(model.preprocessing, self.inputs, dtype=model.xp.dtype)
+            with in_options():
+                return apply_preprocessing(model.preprocessing, self.inputs, dtype=model.xp.dtype)
         return numbers_only(read_rows(self.inputs), self.inputs)
 
     def _picture(self, model: Model) -> np.ndarray:

@@ -13,6 +13,7 @@ from ..errors import ArgumentError, did_you_mean
 from ..model import Model
 from .answers import BINARY, kind_of
 from .rows import SAMPLES, numbers_only, read_samples
+from .tables import in_options
 from .tasks import DATA_SETS, IMAGES, load_task
 
 
@@ -44,7 +45,8 @@ def samples_for(
         if path is not None or samples is not None or seed is not None:
             raise ArgumentError(f"--data, --samples and --seed are for data sets: {file} is a file, leave them out")
         if own:
-            return Samples(*labelled_rows(model.preprocessing, file, targets=targets, dtype=model.xp.dtype))
+            with in_options():
+                return Samples(*labelled_rows(model.preprocessing, file, targets=targets, dtype=model.xp.dtype))
         if targets is not None:
             raise ArgumentError(
                 f"--targets {targets} goes with a model of a table: {file} holds its targets, leave it out"

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..datasets.tables import from_document, has_table, listed
+from ..errors import DataError
 from ..storage import Contents
+from ..storage.models import section
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -62,12 +65,39 @@ def record_lines(model: Mapping[str, Any], contents: Contents) -> list[str]:
     if model["optimizer"] is not None:
         steps, rate = model["optimizer"]["iterations"], model["optimizer"]["current_learning_rate"]
         text[0] += f", {steps:,} steps, last learning rate {rate:g}"
-    for name, value in {**model["training_record"], **model["preprocessing"]}.items():
+    arrays = section(contents.arrays, "preprocessing")
+    preprocessing, of_table = model["preprocessing"], list[str]()
+    if has_table(preprocessing):
+        of_table = ["", *table_lines({**preprocessing, **arrays})]
+        preprocessing, arrays = {name: value for name, value in preprocessing.items() if name != "table"}, {}
+    for name, value in {**model["training_record"], **preprocessing}.items():
         if value is not None:
             text.append(f"  {name}: {_plain(value)}")
-    text += [f"  {n}: array of {a.shape}" for n, a in contents.arrays.items() if n.startswith("preprocessing/")]
+    text += [f"  preprocessing/{name}: array of {array.shape}" for name, array in arrays.items()]
+    text += of_table
     if "run" in contents.document:
         text.append("a checkpoint: training can go on from here with --checkpoint FOLDER --resume")
+    return text
+
+
+def table_lines(preprocessing: Mapping[str, Any]) -> list[str]:
+    """The columns of the table that a model learned from, and what is done to them."""
+    try:
+        done = from_document(preprocessing)
+    except DataError as error:
+        return [str(error)]
+    rows, at = [("column", "holds", "missing", "mean", "deviation")], 0
+    for feature, fill in zip(done.features, done.fill, strict=True):
+        words = feature.categories
+        filled = "refused" if done.impute is None else f"{fill:.4g}" if words is None else words[int(fill)]
+        scale = (f"{done.mean[at]:.4g}", f"{done.standard_deviation[at]:.4g}")
+        scale = scale if done.standardize and words is None else ("", "")
+        rows.append((feature.name, "numbers" if words is None else listed(words), filled, *scale))
+        at += feature.width
+    text = table(rows)
+    if done.target is not None:
+        classes = done.target.classes
+        text.append(f"target: {done.target.name}, {'numbers' if classes is None else listed(classes)}")
     return text
 
 

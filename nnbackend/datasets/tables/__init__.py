@@ -1,5 +1,6 @@
 """Tables of the user's own: read, made ready for a network, and new rows made ready in the same way."""
 
+from .columns import listed
 from .reading import ENDINGS, is_table
 from .rows import apply_preprocessing, labelled_rows
 from .stored import from_document, has_table
@@ -15,5 +16,6 @@ __all__ = [
     "has_table",
     "is_table",
     "labelled_rows",
+    "listed",
     "load_table",
 ]

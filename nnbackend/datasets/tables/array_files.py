@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import ArgumentError, DataError, FileError
+from ...errors import ArgumentError, DataError, FileError, shown
 from ..numpy_files import npy_header, npz_names, read_npy, read_npz
 from ..zipped import Zip
 from .cells import word_of
@@ -21,7 +21,9 @@ def read_arrays(path: str, targets: str | None, choose: Choose) -> tuple[Columns
     X, y = _samples(path) if path.lower().endswith(".npz") else (mapped(path), None)
     if targets is not None:
         if y is not None:
-            raise ArgumentError(f"--targets {targets} goes with a .npy file: {path} holds its targets, leave it out")
+            raise ArgumentError(
+                f"targets={shown(targets)} goes with a .npy file: {path} holds its targets, leave it out"
+            )
         y = mapped(targets)
     name = os.path.basename(path)
     X = _matrix(X, name)

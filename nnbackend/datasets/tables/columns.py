@@ -214,11 +214,11 @@ def find_column(names: Sequence[str], asked: Any, *, option: str, source: str) -
         number = None
     if number is None or isinstance(asked, (bool, float)):
         raise ArgumentError(
-            f"{option} {shown(asked)}: {source} has no column of that name; {nearest(str(asked), names)}"
+            f"{option}={shown(asked)}: {source} has no column of that name; {nearest(str(asked), names)}"
         )
     if not (1 <= number <= len(names) or -len(names) <= number <= -1):
         raise ArgumentError(
-            f"{option} {number}: {source} has {len(names)} columns, numbered from 1; or -1 for the last"
+            f"{option}={number}: {source} has {len(names)} columns, numbered from 1; or -1 for the last"
         )
     return names[number - 1 if number > 0 else number]
 

@@ -85,7 +85,7 @@ def _check_type(pa: Any, kind: Any, source: str, name: str) -> None:
     if not (_is_numeric(pa, inner) or _is_text(pa, inner)):
         raise DataError(
             f"{source}, column {shown(name)} holds values of {kind}: expected numbers, words or booleans; turn them into such, "
-            "or leave the column out with --drop"
+            f"or leave the column out with drop=[{shown(name)}]"
         )
 
 

@@ -59,7 +59,9 @@ def check_no_value_missing(columns: Columns, found: Mapping[str, Found], *, impu
     """Raise `DataError` for columns without any value, and unless they are filled in, for missing values."""
     for name, one in found.items():
         if one.missing == len(columns):
-            raise DataError(f"{columns.source}, column {shown(name)} has no value at all: leave it out with --drop")
+            raise DataError(
+                f"{columns.source}, column {shown(name)} has no value at all: leave it out with drop=[{shown(name)}]"
+            )
     holes = {name: one for name, one in found.items() if one.missing}
     if imputed or not holes:
         return
@@ -68,7 +70,7 @@ def check_no_value_missing(columns: Columns, found: Mapping[str, Found], *, impu
     these = (
         f"it is the first of {count:,} missing values in {listed(list(holes))}" if count > 1 else "no other is missing"
     )
-    raise DataError(f"{where} has no value, and {these}: fill them in with --impute median, or leave those rows out")
+    raise DataError(f"{where} has no value, and {these}: fill them in with impute='median', or leave those rows out")
 
 
 def plan_features(columns: Columns, found: Mapping[str, Found], declared: frozenset[str], target: str) -> list[Feature]:
@@ -96,7 +98,7 @@ def is_numeric(columns: Columns, name: str, found: Found) -> bool:
         more = f" ({found.words:,} cells of the column are none)" if found.words > 1 else ""
         raise DataError(
             f"{columns.cell(found.first_word, name)}: {word} is no number{more}; repair it, or if the column holds categories "
-            f"say --categorical {name!r}"
+            f"say categorical=[{shown(name)}]"
         )
     if found.first_infinite >= 0:
         value = column.numbers[found.first_infinite]
@@ -111,6 +113,6 @@ def _categories(columns: Columns, name: str, column: Column, found: Found) -> tu
         each = ", one in each row" if len(categories) == present else ""
         raise DataError(
             f"{columns.source}, column {shown(name)} has {len(categories):,} different words such as {example}{each}, too many "
-            f"to learn from: leave it out with --drop {name!r}"
+            f"to learn from: leave it out with drop=[{shown(name)}]"
         )
     return tuple(categories)

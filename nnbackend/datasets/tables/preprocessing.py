@@ -183,7 +183,7 @@ class Preprocessing:
         if self.impute is None:
             row = int(rows[np.argmax(missing)])
             raise DataError(
-                f"{columns.cell(row, feature.name)} has no value: the model was trained without --impute, so give it one or "
+                f"{columns.cell(row, feature.name)} has no value: the model was trained without impute=, so give it one or "
                 "leave the row out"
             )
 

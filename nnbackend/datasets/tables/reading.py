@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...checks import path as checked_path
-from ...errors import ArgumentError
+from ...errors import ArgumentError, shown
 from .array_files import read_arrays
 from .columns import Choose, Columns
 from .csv_files import read_csv
@@ -43,10 +43,10 @@ def read_table(
         raise ArgumentError(f"{path} does not end as a table does: expected {', '.join(ENDINGS)}")
     if targets is not None and ending not in ARRAYS:
         raise ArgumentError(
-            f"--targets {targets} goes with a .npy file: the target of {path} is a column, see --target"
+            f"targets={shown(targets)} goes with a .npy file: the target of {path} is a column, see target="
         )
     if header is not None and ending not in TEXT:
-        raise ArgumentError(f"--header and --no-header are for .csv files: {path} says itself what its columns are")
+        raise ArgumentError(f"header={header} is for .csv files: {path} says itself what its columns are")
     if ending in TEXT:
         return Source(read_csv(path, choose, header=header, known_names=known_names))
     if ending in PARQUET:

@@ -25,12 +25,12 @@ def split_rows(
             where = columns.row(int(np.argmax(y == label)))
             raise DataError(
                 f"{where}: class {shown(classes[label])} has this row only, and a split puts one of each class aside: leave the "
-                "row out, or say --validation-split 0"
+                "row out, or say validation_split=0"
             )
         kept, aside = stratified_split(y, share, seed=seed)
         return np.sort(kept), np.sort(aside)
     size = min(max(round(share * n), 1), n - 1)
     if not size:
-        raise DataError(f"{columns.source} has a single row, which cannot be split: say --validation-split 0")
+        raise DataError(f"{columns.source} has a single row, which cannot be split: say validation_split=0")
     order = host_generator(checked_seed(seed)).permutation(n)
     return np.sort(order[size:]), np.sort(order[:size])

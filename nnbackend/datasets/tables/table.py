@@ -71,20 +71,20 @@ class Wishes:
 
     def choose(self, names: Sequence[str], named: bool) -> list[Chosen]:
         """All columns but those to drop."""
-        dropped = {find_column(names, one, option="--drop", source=self.source) for one in self.drop}
+        dropped = {find_column(names, one, option="drop", source=self.source) for one in self.drop}
         categorical = frozenset(
-            find_column(names, one, option="--categorical", source=self.source) for one in self.categorical
+            find_column(names, one, option="categorical", source=self.source) for one in self.categorical
         )
         default = "y" if self.source.lower().endswith(ARRAYS) else -1
         target = find_column(
-            names, default if self.target is None else self.target, option="--target", source=self.source
+            names, default if self.target is None else self.target, option="target", source=self.source
         )
         if target in dropped:
             raise ArgumentError(
-                f"--drop {shown(target)}: that is the target, the last column unless --target says another"
+                f"drop=[{shown(target)}]: that is the target, the last column unless target= says another"
             )
         if categorical & dropped:
-            raise ArgumentError(f"{shown(min(categorical & dropped))} is in --categorical and in --drop: choose one")
+            raise ArgumentError(f"{shown(min(categorical & dropped))} is in categorical= and in drop=: choose one")
         if len(names) - len(dropped) < 2:
             raise DataError(
                 f"{self.source} has no columns beside the target {shown(target)}: expected one or more to learn from"
@@ -147,7 +147,7 @@ def load_table(
         os.path.basename(os.fspath(path)) if isinstance(path, (str, os.PathLike)) else "",
     )
     if os.fspath(path).lower().endswith(".npy") and targets is None:
-        raise ArgumentError(f"{path} holds inputs alone: give the file of their targets with --targets y.npy")
+        raise ArgumentError(f"{path} holds inputs alone: give the file of their targets with targets='y.npy'")
     return _table(read_table(path, wishes.choose, targets=targets, header=header), wishes)
 
 
@@ -223,23 +223,23 @@ def _notes(
 ) -> list[str]:
     """What was decided, and how to say otherwise."""
     arrays = columns.source.lower().endswith(ARRAYS)
-    last = ", the last column (see --target)" if wishes.target is None and not arrays else ""
-    how = "" if wishes.task != "auto" else " (see --task)"
+    last = ", the last column (see target=)" if wishes.target is None and not arrays else ""
+    how = "" if wishes.task != "auto" else " (see task=)"
     notes = [f"target: {wishes.found['target']}{last}; {decision.task}, {decision.why}{how}"]
     words = [f"{f.name} ({f.width})" for f in done.features if f.categories is not None]
     numbers = len(done.features) - len(words)
     what = [f"{numbers} of numbers"] if numbers else []
     if words:
         what.append(f"{len(words)} of categories, {', '.join(words[:6])}{', ...' if len(words) > 6 else ''}")
-    scaled = "standardized (see --no-standardize)" if wishes.standardize else "as they are (see --standardize)"
+    scaled = "standardized (see standardize=False)" if wishes.standardize else "as they are (see standardize=True)"
     notes.append(f"columns: {' and '.join(what)}{f'; numbers {scaled}' if numbers else ''}")
     if missing:
-        notes.append(f"missing: {missing:,} values, filled in with --impute {wishes.impute}")
+        notes.append(f"missing: {missing:,} values, filled in with impute={shown(wishes.impute)}")
     if not columns.named and columns.lines is not None:
-        notes.append(f"header: none, so columns are {columns.all_names[0]}, ... (see --header)")
+        notes.append(f"header: none, so columns are {columns.all_names[0]}, ... (see header=True)")
     if aside:
         share = ", every class in its share" if decision.classes is not None else ""
-        notes.append(f"validation: {aside:,} of {len(columns):,} rows put aside{share} (see --validation-split)")
+        notes.append(f"validation: {aside:,} of {len(columns):,} rows put aside{share} (see validation_split=)")
     return [*notes, *columns.notes, *_row_numbers(columns, done)]
 
 
@@ -251,13 +251,15 @@ def _row_numbers(columns: Columns, done: Preprocessing) -> list[str]:
         if feature.categories is None and columns.lines is not None and len(numbers) > 2:
             start = numbers[0]
             if start in (0, 1) and numbers[-1] == start + len(numbers) - 1 and (np.diff(numbers) == 1).all():
-                notes.append(f"column {feature.name} only counts the rows: leave it out with --drop {feature.name}")
+                notes.append(
+                    f"column {feature.name} only counts the rows: leave it out with drop=[{shown(feature.name)}]"
+                )
     return notes
 
 
 def _one_of(name: str, value: Any, known: Sequence[str]) -> str:
     if not isinstance(value, str) or value not in known:
-        raise ArgumentError(f"{name} {shown(value)}: {did_you_mean(value, known)}")
+        raise ArgumentError(f"{name}={shown(value)}: {did_you_mean(value, known)}")
     return value
 
 

@@ -42,10 +42,10 @@ def decide(columns: Columns, name: str, found: Found, task: str) -> Decision:
     if len(distinct) == 1:
         raise DataError(
             f"{columns.source}, column {shown(name)} is {distinct[0]} in every row: a target needs two different values; "
-            "choose another column with --target"
+            "choose another column with target="
         )
     if task != "auto":
-        return _decided(columns, name, task, distinct, "as --task says")
+        return _decided(columns, name, task, distinct, "as task= says")
     if not numeric:
         return _decided(columns, name, "classification", distinct, f"it holds {len(distinct)} different words")
     whole = all("." not in value and "e" not in value for value in distinct)
@@ -62,7 +62,7 @@ def _decided(columns: Columns, name: str, task: str, distinct: list[str], why: s
     if len(distinct) > MOST_CATEGORIES:
         raise DataError(
             f"{columns.source}, column {shown(name)} has {len(distinct):,} different values, too many for classes: choose "
-            "another column with --target, or --task regression for numbers"
+            "another column with target=, or say task='regression' for numbers"
         )
     return Decision(task, tuple(distinct), why)
 
@@ -131,7 +131,7 @@ class TargetScaling:
         with np.errstate(over="ignore", invalid="ignore"):
             mean, deviation = float(np.mean(y)), float(np.std(y))
         if not (np.isfinite(mean) and np.isfinite(deviation)):
-            raise DataError("the targets are too large to be standardized: rescale them, or say --no-standardize")
+            raise DataError("the targets are too large to be standardized: rescale them, or say standardize=False")
         return cls(mean, deviation if deviation > 1e-13 * abs(mean) else 1.0)
 
     def scale(self, y: Any) -> np.ndarray:
