@@ -1,20 +1,23 @@
-"""Each CPU kernel against its reference, in training steps that use it: `python -m benchmarks --kernels`.
+"""Each kernel against its reference, in training steps that use it: `python -m benchmarks --ops`.
 
 A kernel that does not win somewhere is to be deleted (docs/performance.md). Ops are run one by one, on the arrays of a step.
 """
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 import nnbackend as nn
-from nnbackend.profile import profile_step
+from nnbackend.backend.dispatch import Tape
+from nnbackend.profile import OpTime, profile_step
 
-from .report import duration
+from .settings import Setting
+from .startup import kernel_names
 from .workloads import clusters, spiral
 
 
@@ -52,30 +55,67 @@ def steps() -> Iterator[tuple[str, dict[str, Any], Any, Any, int | None]]:
         yield f"regression, {type(optimizer()).__name__}", regression, X, values, None
 
 
-def run(*, repeats: int = 200) -> list[tuple[str, str, float, float]]:
-    """(op, step, seconds of the kernel, seconds of the reference), for each op of each step that a kernel runs."""
-    found = []
-    for name, parts, X, y, batch_size in steps():
-        measured = []
-        for kernels in ("auto", "reference"):
-            model = nn.Model(
-                parts["layers"](), loss=parts["loss"](), optimizer=parts["optimizer"](),
-                backend=nn.get_backend("cpu", kernels=kernels), fused=parts.get("fused", True), seed=0,
-            )  # fmt: skip
-            measured.append(profile_step(model, X, y, batch_size=batch_size, repeats=repeats))
-        for fast, slow in zip(*measured, strict=True):
-            if fast.implementation == "kernel":
-                found.append((fast.op, name, fast.seconds, slow.seconds))
-    return found
+def run(setting: Setting) -> dict[str, Any]:
+    """`rows`: op, step, seconds of the kernel and of the reference, for each op of each step that a kernel runs.
+
+    `missing`: kernels that none of the steps uses.
+    """
+    repeats, rounds = (2, 1) if setting.tiny else (70, 3)
+    names = kernel_names(setting)
+    rows = []
+    for name, parts, X, y, batch_size in steps() if names else ():
+        fast, slow = (
+            _profiled(setting, kernels, parts, X, y, batch_size) for kernels in (setting.kernels, "reference")
+        )
+        turns = [(fast(repeats), slow(repeats)) for _ in range(rounds)]
+        for calls in zip(*(zip(*turn, strict=True) for turn in turns), strict=True):
+            if calls[0][0].implementation == "kernel":
+                kernel, reference = (statistics.median(call[i].seconds for call in calls) for i in (0, 1))
+                rows.append({"op": calls[0][0].op, "step": name, "kernel": kernel, "reference": reference})
+    if "record" in names:
+        kernel, reference = (_record_seconds(setting.get_backend(kernels=k), repeats) for k in (None, "reference"))
+        rows.append({"op": "record", "step": "by itself", "kernel": kernel, "reference": reference})
+    return {"rows": rows, "missing": sorted(set(names) - {row["op"] for row in rows})}
 
 
-def table(found: list[tuple[str, str, float, float]]) -> Table:
+def _profiled(setting: Setting, kernels: str, parts: dict[str, Any], X: Any, y: Any, batch_size: int | None) -> Any:
+    """A function of the number of repeats that times each op of a step."""
+    model = nn.Model(
+        parts["layers"](), loss=parts["loss"](), optimizer=parts["optimizer"](), fused=parts.get("fused", True),
+        backend=setting.get_backend(kernels=kernels), seed=0,
+    )  # fmt: skip
+
+    def profile(repeats: int) -> list[OpTime]:
+        return profile_step(model, X, y, batch_size=batch_size, repeats=repeats)
+
+    return profile
+
+
+def _record_seconds(xp: Any, repeats: int) -> float:
+    """What a training step writes down at its end, which is no part of a profile; run as a replayed step runs it."""
+    measured = xp.zeros(()), xp.zeros(()), xp.zeros(()), xp.zeros(1, dtype="float64")
+    cursor = xp.zeros(1, dtype=xp.index_dtype)
+    xp.tape = tape = Tape()
+    try:
+        xp.ops.record(*measured, state=(xp.zeros((1, 4), dtype="float64"), cursor, xp.zeros(4, dtype="float64")))
+    finally:
+        xp.tape = None
+    (run,) = tape.calls[-1].link(tape.calls[-1:])
+    times = []
+    for _ in range(repeats + 1):
+        cursor.fill(0)
+        xp.synchronize()
+        start = time.perf_counter()
+        run()
+        xp.synchronize()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])  # the first one may compile
+
+
+def best(found: dict[str, Any]) -> list[dict[str, Any]]:
     """For each op the step in which its kernel wins most."""
-    rows = Table(title="CPU kernels, one by one: where each wins most", title_justify="left")
-    for heading, justify in (("op", "left"), ("in the step", "left"), ("kernel", "right"), ("reference", "right"),
-                             ("ratio", "right"), ("outcome", "left")):  # fmt: skip
-        rows.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    for op in dict.fromkeys(row[0] for row in found):
-        _, step, fast, slow = min((row for row in found if row[0] == op), key=lambda row: row[2] / row[3])
-        rows.add_row(op, step, duration(fast), duration(slow), f"{fast / slow:.2f}", "wins" if fast < slow else "LOSES")
-    return rows
+    rows = found["rows"]
+    return [
+        min((row for row in rows if row["op"] == op), key=lambda row: row["kernel"] / row["reference"])
+        for op in dict.fromkeys(row["op"] for row in rows)
+    ]

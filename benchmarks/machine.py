@@ -1,4 +1,4 @@
-"""On what a result was measured."""
+"""On what, when and from which commit a result was measured."""
 
 from __future__ import annotations
 
@@ -12,14 +12,21 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 
 
-def describe() -> dict[str, Any]:
-    """Processor, cores, memory, system, Python, commit, date and how busy the machine was."""
-    return {
+def describe(gpu: str | None = None) -> dict[str, Any]:
+    """Processor, cores, memory, system, Python, and the GPU where it is measured."""
+    found = {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": _memory(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+    }
+    return found if gpu is None else {**found, "gpu": gpu}
+
+
+def now() -> dict[str, Any]:
+    """Commit, hour, how busy the machine is, and variables that change what the libraries do."""
+    return {
         "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "load_average": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
@@ -27,18 +34,21 @@ def describe() -> dict[str, Any]:
     }
 
 
-# Variables that change what the libraries do.
-_SETTINGS = ("OPENBLAS_", "OMP_", "MKL_", "NUMBA_", "NNBACKEND", "XLA_FLAGS", "CUPY_")
+_SETTINGS = ("OPENBLAS_", "OMP_", "MKL_", "NUMBA_NUM_THREADS", "NNBACKEND", "XLA_FLAGS", "CUPY_TF32", "CUDA_VISIBLE")
+
+# What a figure depends on: results and pages do not count as changes.
+_CODE = ("nnbackend", "benchmarks", ":!benchmarks/results")
 
 
 def commit() -> str:
-    """The commit, with a mark where files were changed since."""
+    """The commit, with a mark where code was changed since."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+        changed = git("status", "--porcelain", "-uno", "--", *_CODE)
+        return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

@@ -7,53 +7,64 @@ import statistics
 import subprocess
 import sys
 import tempfile
-
-from rich.table import Table
+from collections.abc import Iterator
+from importlib.util import find_spec
 
 from .machine import ROOT
-from .report import duration
+from .settings import Setting
 
 _STEP = """
 import time; start = time.perf_counter()
 import nnbackend as nn
 X, y = nn.datasets.spiral(samples=100, classes=3, seed=0)
 model = nn.Model([nn.Dense(2, 64), nn.ReLU(), nn.Dense(64, 3), nn.Softmax()], loss=nn.CategoricalCrossentropy(),
-                 optimizer=nn.Adam(0.02), backend=nn.get_backend("cpu", kernels={kernels!r}), seed=0)
+                 optimizer=nn.Adam(0.02), backend=nn.get_backend({backend!r}, kernels={kernels!r}), seed=0)
 model.train(X, y, print_every=0)
 print(time.perf_counter() - start)
 """
 _IMPORT = "import time; start = time.perf_counter(); import {name}; print(time.perf_counter() - start)"
 
+# Where compiled kernels are kept.
+_CACHES = ("NUMBA_CACHE_DIR", "CUPY_CACHE_DIR")
+
 
 def _seconds(code: str, cache: str | None = None) -> float:
     """What a fresh interpreter prints."""
-    environment = os.environ | ({"NUMBA_CACHE_DIR": cache} if cache else {})
+    environment = os.environ | (dict.fromkeys(_CACHES, cache) if cache else {})
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
     )
+    if result.returncode:
+        raise RuntimeError(f"a first step failed: {result.stderr.strip().splitlines()[-1]}")
     return float(result.stdout)
 
 
-def run(*, repeats: int = 5) -> dict[str, float]:
-    """Median seconds."""
+def run(setting: Setting) -> dict[str, float]:
+    """Seconds: medians, but for the compilation, which is measured once."""
+    return dict(_rows(setting, repeats=1 if setting.tiny else 5))
 
+
+def _rows(setting: Setting, repeats: int) -> Iterator[tuple[str, float]]:
     def median(code: str, cache: str | None = None) -> float:
         _seconds(code, cache)  # files are in memory, and kernels in the cache, after this
         return statistics.median(_seconds(code, cache) for _ in range(repeats))
 
-    found = {f"import {name}": median(_IMPORT.format(name=name)) for name in ("numpy", "nnbackend")}
-    found["import and first step, no kernels"] = median(_STEP.format(kernels="reference"))
+    for name in ("numpy", "nnbackend", "torch", "jax"):
+        if find_spec(name) is not None:
+            yield f"import {name}", median(_IMPORT.format(name=name))
+    yield (
+        "import nnbackend and a first step, no kernels",
+        median(_STEP.format(backend=setting.backend, kernels="reference")),
+    )
+    if not kernel_names(setting):
+        return
+    code = _STEP.format(backend=setting.backend, kernels=setting.kernels)
     with tempfile.TemporaryDirectory() as cache:
-        found["import and first step, kernels compiled"] = _seconds(_STEP.format(kernels="auto"), cache)
-        found["import and first step, kernels from the cache"] = median(_STEP.format(kernels="auto"), cache)
-    return found
+        yield "import nnbackend and a first step, kernels compiled", _seconds(code, cache)
+        yield "import nnbackend and a first step, kernels from the cache", median(code, cache)
 
 
-def table(found: dict[str, float]) -> Table:
-    """For people."""
-    rows = Table(title="Start-up, in a fresh process", title_justify="left")
-    rows.add_column("what")
-    rows.add_column("time", justify="right")
-    for name, seconds in found.items():
-        rows.add_row(name, duration(seconds))
-    return rows
+def kernel_names(setting: Setting) -> list[str]:
+    """The ops that have kernels which are on in this setting."""
+    ops = setting.get_backend().ops
+    return [name for name in dir(ops) if getattr(getattr(ops, name), "overrides", ())]

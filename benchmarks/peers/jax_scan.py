@@ -8,7 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jaxlib
+import numpy as np
 
+from ..settings import Setting
 from ..workloads import Workload
 from . import BasePeer
 
@@ -16,11 +18,22 @@ from . import BasePeer
 CHUNK = 500
 
 
+_PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
+
+
 class Peer(BasePeer):
-    def __init__(self, workload: Workload) -> None:
-        super().__init__(workload)
+    def __init__(self, workload: Workload, setting: Setting) -> None:
+        super().__init__(workload, setting)
+        if setting.on_gpu:  # where JAX's own choice would be TF32
+            jax.config.update("jax_default_matmul_precision", _PRECISIONS[workload.precision])
         self.data = jnp.asarray(self.X), jnp.asarray(self.y)
         self.state = self._initial(workload)
+
+    @classmethod
+    def refusal(cls, workload: Workload, setting: Setting) -> str:
+        if setting.on_gpu and jax.default_backend() == "cpu":
+            return f"jax {jax.__version__} sees no GPU"
+        return ""
 
     @staticmethod
     def _initial(workload: Workload) -> Any:
@@ -28,44 +41,41 @@ class Peer(BasePeer):
         momentums, caches = (jax.tree.map(jnp.zeros_like, parameters) for _ in range(2))
         return parameters, momentums, caches, jnp.int32(0), jax.random.key(0)
 
-    @staticmethod
-    def versions() -> str:
-        return f"jax {jax.__version__}, jaxlib {jaxlib.__version__}, {jax.default_backend()}"
+    def versions(self) -> str:
+        return f"jax {jax.__version__}, jaxlib {jaxlib.__version__}, {jax.devices()[0].device_kind}"
 
     def loss_after(self, steps: int) -> float:
         workload = self.workload.for_check
         state = self._initial(workload)
-        if not workload.training:
-            return float(_predict(state[0], self.data[0])[0].max())
         loss = 0.0
         for batch in self.first_batches(steps):
             state, (loss, _) = _jitted_step(workload)(state, (self.data[0][batch], self.data[1][batch]))
         return float(loss)
 
-    def run(self, units: int) -> None:
+    def train(self, units: int) -> None:
         X, y = self.data
         workload = self.workload
-        if not workload.training:
-            for _ in range(units):
-                jax.block_until_ready(_predict(self.state[0], X))
-            return
         if workload.batch_size is None:
             calls, run = -(-units // CHUNK), _whole(workload, min(units, CHUNK))
-        elif workload.unit == "epoch":
-            calls, run = units, _epoch(workload)
         else:
-            calls, run = 1, _some(workload, units)
+            calls, steps = self.passes(units)
+            run = _epoch(workload, steps)
         for _ in range(calls):
             self.state, measured = run(self.state, X, y)
         jax.block_until_ready((self.state, measured))
 
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return np.asarray(_predict(self.state[0], X))
+
     def units_done(self, units: int) -> int:
         """Whole chunks are run."""
-        return (
-            -(-units // CHUNK) * min(units, CHUNK)
-            if self.workload.training and self.workload.batch_size is None
-            else units
-        )
+        if self.workload.training and self.workload.batch_size is None:
+            return -(-units // CHUNK) * min(units, CHUNK)
+        return super().units_done(units)
+
+    def device_peak(self) -> int | None:
+        statistics = jax.devices()[0].memory_stats() if self.setting.on_gpu else None
+        return statistics.get("peak_bytes_in_use") if statistics else None
 
 
 def _forward(parameters: Any, X: Any, rate: float, key: Any) -> Any:
@@ -128,33 +138,19 @@ def _scan_batches(workload: Workload, state: Any, X: Any, y: Any, indices: Any) 
 
 
 @functools.cache
-def _epoch(workload: Workload) -> Any:
-    """An epoch in a new order, the last short batch included."""
+def _epoch(workload: Workload, steps: int) -> Any:
+    """So many steps of an epoch in a new order; the last short batch, if it is among them, after the scan."""
 
     @functools.partial(jax.jit, donate_argnums=0)
     def run(state: Any, X: Any, y: Any) -> Any:
         *rest, key = state
         key, order_key = jax.random.split(key)
-        order = jax.random.permutation(order_key, len(X))
-        size, state = workload.batch_size or len(X), (*rest, key)
-        full = len(X) // size * size
+        size, state = workload.batch_size, (*rest, key)
+        order = jax.random.permutation(order_key, len(X))[: steps * size]
+        full = len(order) // size * size
         state, measured = _scan_batches(workload, state, X, y, order[:full].reshape(-1, size))
-        if full < len(X):
+        if full < len(order):
             state, _ = _step(workload, state, (X[order[full:]], y[order[full:]]))
         return state, measured
-
-    return run
-
-
-@functools.cache
-def _some(workload: Workload, steps: int) -> Any:
-    """A few steps of an epoch in a new order."""
-
-    @functools.partial(jax.jit, donate_argnums=0)
-    def run(state: Any, X: Any, y: Any) -> Any:
-        *rest, key = state
-        key, order_key = jax.random.split(key)
-        order = jax.random.permutation(order_key, len(X))[: steps * workload.batch_size]
-        return _scan_batches(workload, (*rest, key), X, y, order.reshape(steps, -1))
 
     return run

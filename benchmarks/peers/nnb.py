@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-import nnbackend as nn
+from typing import Any
 
+import numpy as np
+
+import nnbackend as nn
+from nnbackend.errors import NNBackendError
+
+from ..settings import Setting
 from ..workloads import Workload
 from . import BasePeer
 
 
 class Peer(BasePeer):
-    kernels = "auto"
-
-    def __init__(self, workload: Workload) -> None:
-        super().__init__(workload)
+    def __init__(self, workload: Workload, setting: Setting) -> None:
+        super().__init__(workload, setting)
+        self.xp = self.backend(workload, setting)
+        # As the other libraries' data, those of a GPU lie there before the time is taken.
+        self.data: tuple[Any, Any] = (self.X, self.y)
+        if setting.on_gpu:
+            self.data = self.xp.asarray(self.X), self.xp.asarray(self.y)
         self.model = self._model(workload)
+
+    @classmethod
+    def backend(cls, workload: Workload, setting: Setting) -> Any:
+        """What it runs on."""
+        more = {} if workload.precision == "float32" else {"matmul_precision": workload.precision}
+        return setting.get_backend(**more)
+
+    @classmethod
+    def refusal(cls, workload: Workload, setting: Setting) -> str:
+        try:
+            cls.backend(workload, setting)
+        except NNBackendError as error:
+            return str(error)
+        return ""
 
     def _model(self, workload: Workload) -> nn.Model:
         layers: list[nn.Layer] = []
@@ -29,37 +52,41 @@ class Peer(BasePeer):
             [*layers, nn.Softmax()],
             loss=nn.CategoricalCrossentropy(),
             optimizer=nn.Adam(workload.learning_rate, decay=workload.decay),
-            backend=nn.get_backend("cpu", kernels=self.kernels),
+            backend=self.xp,
             seed=0,
         )
-        for layer, (weights, biases) in zip(
-            (x for x in layers if isinstance(x, nn.Dense)), workload.initial(), strict=True
-        ):
-            layer.weights, layer.biases = weights, biases
+        dense = [layer for layer in layers if isinstance(layer, nn.Dense)]
+        for layer, (weights, biases) in zip(dense, workload.initial(), strict=True):
+            layer.weights, layer.biases = self.xp.asarray(weights), self.xp.asarray(biases)
         return model
 
-    @staticmethod
-    def versions() -> str:
-        return f"nnbackend {nn.__version__}, {nn.get_backend('cpu').description}"
+    def versions(self) -> str:
+        return f"nnbackend {nn.__version__}, {self.xp.description}, kernels={self.xp.kernels}"
 
     def loss_after(self, steps: int) -> float:
-        model, workload = self._model(self.workload.for_check), self.workload
-        if not workload.training:
-            return float(model.predict(self.X)[0].max())
-        if workload.batch_size is None:
-            return model.train(self.X, self.y, epochs=steps, print_every=0)["loss"][-1]
+        X, y = self.data
+        model = self._model(self.workload.for_check)
+        if self.workload.batch_size is None:
+            return model.train(X, y, epochs=steps, print_every=0)["loss"][-1]
         loss = 0.0
         for batch in self.first_batches(steps):
-            loss = model.train(self.X[batch], self.y[batch], print_every=0)["loss"][-1]
+            loss = model.train(X[batch], y[batch], print_every=0)["loss"][-1]
         return loss
 
-    def run(self, units: int) -> None:
-        workload, model = self.workload, self.model
-        if not workload.training:
-            for _ in range(units):
-                model.predict(self.X)
-        elif workload.unit == "step" and workload.batch_size is not None:
-            used = slice(0, units * workload.batch_size)  # an epoch of as many steps
-            model.train(self.X[used], self.y[used], batch_size=workload.batch_size, print_every=0)
-        else:
-            model.train(self.X, self.y, epochs=units, batch_size=workload.batch_size, print_every=0)
+    def train(self, units: int) -> None:
+        X, y = self.data
+        epochs, steps = self.passes(units)
+        size = self.workload.batch_size
+        if size is not None and steps < len(self.batches):  # an epoch of as many steps
+            X, y = X[: steps * size], y[: steps * size]
+        self.model.train(X, y, epochs=epochs, batch_size=size, print_every=0)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return self.model.predict(X)
+
+    def device_peak(self) -> int | None:
+        if not self.xp.name.startswith("gpu"):
+            return None
+        import cupy
+
+        return int(cupy.get_default_memory_pool().total_bytes())

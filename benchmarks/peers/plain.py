@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..settings import Setting
 from ..workloads import Workload
 from . import BasePeer
 
@@ -153,37 +154,37 @@ class Peer(BasePeer):
 
     dtype = "float64"
 
-    def __init__(self, workload: Workload) -> None:
-        super().__init__(workload)
+    def __init__(self, workload: Workload, setting: Setting) -> None:
+        super().__init__(workload, setting)
         self.X = self.X.astype(self.dtype)
         self.network = Network(workload, self.dtype)
 
     @classmethod
-    def takes(cls, workload: Workload) -> bool:
-        return workload.name != "wide"  # twice the work of plain-float32
+    def refusal(cls, workload: Workload, setting: Setting) -> str:
+        if workload.name == "wide" and cls.dtype == "float64":
+            return "twice the work of plain-float32"
+        return super().refusal(workload, setting)
 
-    @classmethod
-    def versions(cls) -> str:
-        return f"NumPy {np.__version__}, {cls.dtype}"
+    def versions(self) -> str:
+        return f"NumPy {np.__version__}, {self.dtype}"
 
     def loss_after(self, steps: int) -> float:
         network = Network(self.workload.for_check, self.dtype)
-        if not self.workload.training:
-            return float(network.predict(self.X)[0].max())
         loss = 0.0
         for batch in self.first_batches(steps):
             loss, _ = network.step(self.X[batch], self.y[batch])
         return float(loss)
 
-    def run(self, units: int) -> None:
-        workload = self.workload
-        for _ in range(units):
-            if not workload.training:
-                self.network.predict(self.X)
-            elif workload.batch_size is None:
+    def train(self, units: int) -> None:
+        epochs, steps = self.passes(units)
+        for _ in range(epochs):
+            if self.workload.batch_size is None:
                 self.network.step(self.X, self.y)
             else:
-                self._shuffled(1 if workload.unit == "step" else len(self.batches))
+                self._shuffled(steps)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return self.network.predict(X)
 
     def _shuffled(self, steps: int) -> None:
         order = np.random.permutation(len(self.X))  # noqa: NPY002

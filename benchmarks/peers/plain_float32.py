@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from ..workloads import Workload
 from . import plain
 
 
 class Peer(plain.Peer):
     dtype = "float32"
-
-    @classmethod
-    def takes(cls, workload: Workload) -> bool:
-        return True

@@ -6,9 +6,18 @@ from collections.abc import Callable
 
 import torch
 
+from ..workloads import Workload
 from . import torch_eager
 
 
 class Peer(torch_eager.Peer):
+    mode: str | None = None
+
+    def begin(self, workload: Workload) -> None:
+        # What was compiled for other weights and threads goes: past eight versions torch would silently run eagerly.
+        torch._dynamo.reset()
+        super().begin(workload)
+
     def compiled(self, function: Callable) -> Callable:
-        return torch.compile(function)
+        """For each batch size by itself: code for any size, which torch turns to at the short last batch, is slower."""
+        return torch.compile(function, dynamic=False, mode=self.mode)
