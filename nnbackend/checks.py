@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 from typing import Any
 
 import numpy as np
@@ -78,4 +77,6 @@ def seed(value: Any, *, bits: int = 64) -> int:
         raise ArgumentError(
             f"seed {shown(value)}: expected an integer from 0 to 2**{bits} - 1, or None for fresh entropy"
         )
-    return secrets.randbits(min(bits, 63)) if value is None else int(value)
+    if value is None:
+        return int.from_bytes(os.urandom(8)) >> (64 - min(bits, 63))
+    return int(value)

@@ -7,8 +7,7 @@ data are on the device.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +15,9 @@ from .backend import Backend, get_backend
 from .backend.base import describe
 from .batches import Batch, batch_sizes
 from .errors import ArgumentError, DataError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 # How much of the free memory the data may take before they are streamed: layers and the rest need some as well.
 RESIDENT_SHARE = 0.5
@@ -126,6 +128,8 @@ class StreamedBatches:
 
         A batch's work must have been asked of the device when the next is asked for.
         """
+        from concurrent.futures import ThreadPoolExecutor  # takes longer to import than most of nnbackend
+
         sizes, n_slots = self.sizes, len(self._uploads)
         ahead = n_slots - 1
         with ThreadPoolExecutor(1, "nnbackend-stream") as reader:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 
 from ..errors import FileError
@@ -55,7 +54,7 @@ def write_file(path: Path, data: bytes) -> None:
 def temporary_name(target: str) -> str:
     """A name beside `target` that no other writer uses; `is_temporary` knows it."""
     folder, name = os.path.split(target)
-    return os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    return os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
 
 
 def is_temporary(name: str) -> bool:
