@@ -97,6 +97,11 @@ def fake_cupy(devices: int = 1, emulated: Any = None) -> Any:
             cuda.refuse("get")
             return np.array(bare(self))
 
+        def set(self, host: np.ndarray, stream: Any) -> None:
+            cuda.refuse("set")
+            stream.log.append("copy")
+            bare(self)[...] = host
+
     computing = {name for name in dir(np.ndarray) if not name.startswith("_") and callable(getattr(np.ndarray, name))}
     for name in {"__setitem__", "__float__", "__int__", "__bool__", *computing} - vars(FakeArray).keys():
         setattr(

@@ -91,6 +91,16 @@ class Capture:
         return self.graph
 
 
+class Event(tuple[Any, int]):
+    """A place in a stream's log. What comes before it is done already, so there is nothing to wait for."""
+
+    def synchronize(self) -> None:
+        if self[0].capture:
+            raise RuntimeError(
+                "cudaErrorCapturedEvent: operation not permitted on an event last recorded in a capturing stream"
+            )
+
+
 class Stream:
     """A stream: what is asked of it is done at once, unless it is captured."""
 
@@ -111,9 +121,9 @@ class Stream:
     def __exit__(self, *exception: object) -> None:
         assert self._device.stack.pop() is self
 
-    def record(self) -> tuple[Stream, int]:
+    def record(self) -> Event:
         self.log.append("record")
-        return self, len(self.log)
+        return Event((self, len(self.log)))
 
     def wait_event(self, event: Any) -> None:
         self.log.append(("wait", event[0]))

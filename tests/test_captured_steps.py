@@ -11,6 +11,7 @@ import gc
 import importlib
 import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -58,6 +59,7 @@ def install(monkeypatch: pytest.MonkeyPatch, emulated: Any, devices: int) -> Any
     cupy = fake_cupy(devices, emulated)
     cupy.cublas = FakeCublas(lambda call, out: cupy.cuda.enqueue(lambda _: call(), (), writes=(out,)))
     monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setitem(sys.modules, "cupyx", types.SimpleNamespace(empty_pinned=np.empty))
     monkeypatch.setattr(products, "load_cublas", lambda: cupy.cublas)
     return cupy
 
@@ -420,3 +422,16 @@ def test_the_option_of_the_command_line(cupy, capsys):
     assert "did you mean 'bfloat16'" in capsys.readouterr().err
     assert main(["train", "spiral", "--backend", "cpu", "--matmul-precision", "tf32"]) == 2
     assert "is for backend 'gpu', not for 'cpu'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kernels", ["auto", "all"])
+def test_streamed_batches(gpu, kernels):
+    """Uploads on a stream beside, into buffers that captured steps look at: the same bits as with the data on the device."""
+    X, y = nn.datasets.spiral(samples=20, classes=3, seed=0)
+    resident, streamed = (spiral(gpu(kernels=kernels), dropout=0.1) for _ in range(2))
+    settings: dict[str, Any] = {"epochs": 4, "batch_size": 16, "print_every": 0, "validation_data": (X, y)}
+    expected = resident.train(X, y, stream=False, **settings)
+    found = streamed.train(X, y, stream=True, **settings)
+    assert list(found["loss"]) == list(expected["loss"])
+    for name, values in resident.parameters().items():
+        np.testing.assert_array_equal(streamed.parameters()[name], values, err_msg=name)
