@@ -76,6 +76,8 @@ class Optimizer:
                 "optimizer, and all layers of a network one buffer, ParameterBuffer.of(dense1, dense2, ...)"
             )
         xp, size = parameters.xp, parameters.values.size
+        needed = len(self.state_names) * size * xp.dtype.itemsize
+        xp.check_memory(needed, f"the state of {type(self).__name__} for {size} parameters", "use smaller layers")
         self._parameters = parameters
         self.state = {name: xp.aligned_zeros(size) for name in self.state_names}
         self._schedule = {

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from .backend import Backend, get_backend
+from .backend.base import checked_dtype
 from .backend.registry import innermost_backend
 
 
@@ -36,6 +37,8 @@ class Workspace:
         wanted = self.xp.dtype if dtype is None else dtype
         memory = self._memory.get(name)
         if memory is None or memory.size < size or memory.dtype != wanted:
+            needed = size * checked_dtype(wanted).itemsize
+            self.xp.check_memory(needed, f"{name} of shape {shape}", "use smaller batches or layers")
             memory = self._memory[name] = self.xp.empty(size, dtype=wanted)
             self._views = {key: view for key, view in self._views.items() if key[0] != name}
         view = self._views[name, shape] = memory[:size].reshape(shape)

@@ -6,6 +6,7 @@ line. `tests/test_cli_bad_input.py` does the same for the command line.
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import nnbackend as nn
+from nnbackend.parameters import Parameter
 
 NAN, INF = float("nan"), float("inf")
 X = np.random.default_rng(0).normal(size=(12, 2))
@@ -295,3 +297,66 @@ def test_nonfinite_loss_says_when_and_keeps_history() -> None:
     assert raised.value.epoch == (raised.value.step - 1) // 3 + 1
     assert len(network.history) == raised.value.epoch - 1
     assert all(np.isfinite(network.history["loss"])) if network.history else True
+
+
+MIB = 2**20
+
+
+class Greedy(nn.Adam):
+    """An optimizer that keeps more than parameters and gradients are."""
+
+    state_names = ("momentum", "cache", "largest")
+
+
+# name: (call, bytes that are free, words of the message). Each would take more, and must say so before it takes any.
+TOO_LARGE: dict[str, tuple[Callable[[], Any], int, tuple[str, ...]]] = {
+    "parameters": (
+        lambda: nn.Dense(5000, 5000).weights, 150 * MIB,
+        ("25005056 parameters and their gradients", "0.2 GiB needed, and backend 'cpu' has 0.1 GiB free", "smaller layers"),
+    ),
+    "first values": (
+        lambda: nn.Dense(5000, 5000).weights, 250 * MIB,
+        ("first values of the weights of Dense(5000, 5000)", "this machine has 0.2 GiB free"),
+    ),
+    "state of an optimizer": (
+        lambda: Greedy().bind(nn.ParameterBuffer(CPU, {"a": Parameter((3000, 3000), nn.Zeros())})), 71 * MIB,
+        ("state of Greedy for 9000000 parameters", "0.1 GiB needed", "smaller layers"),
+    ),
+    "outputs": (
+        lambda: nn.Dense(1, 2000, backend="cpu").forward(CPU.ones((10_000, 1))), 70 * MIB,
+        ("output of shape (10000, 2000)", "0.1 GiB needed", "smaller batches or layers"),
+    ),
+    "samples": (
+        lambda: nn.datasets.spiral(10**6, 3), 100 * MIB,
+        ("3000000 samples", "0.1 GiB needed, and this machine has", "ask for less"),
+    ),
+    "samples of the sine": (
+        lambda: nn.datasets.sine(10**10), 2**34, ("10000000000 samples", "447.0 GiB needed", "16.0 GiB free"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_taken(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux promises more memory than there is, and ends who writes to it."""
+    call, free, words = TOO_LARGE[name]
+    for place in ("backend.base", "parameters", "datasets.synthetic"):
+        monkeypatch.setattr(f"nnbackend.{place}.free_host_memory", lambda: free)
+    tracemalloc.start()
+    try:
+        with pytest.raises(nn.ArgumentError) as raised:
+            call()
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert taken <= free + MIB
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_a_system_that_does_not_say_what_is_free_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("backend.base", "parameters", "datasets.synthetic"):
+        monkeypatch.setattr(f"nnbackend.{place}.free_host_memory", lambda: None)
+    assert len(nn.datasets.sine(2 * 10**6)[0]) == 2 * 10**6

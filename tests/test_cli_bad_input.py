@@ -25,7 +25,8 @@ WRONG: list[tuple[str, int, str]] = [
     ("train spiral --quiet=3", 2, "option '--quiet' does not take a value; see nnbackend train --help"),
     ("train spirall", 2, "unknown data set 'spirall': did you mean 'spiral'?"),
     ("parity spiral", 2, "got unexpected extra argument"),
-    ("train spiral --samples 100000000000", 2, "memory"),
+    ("train spiral --samples 100000000000", 2, "300000000000 samples: 13,411.0 GiB needed, and this machine has"),
+    ("train spiral --hidden 1000000000000", 2, "GiB needed, and backend 'cpu' has"),
     # words
     ("train spiral --backend gpuu", 2, "unknown backend 'gpuu': did you mean 'gpu'?"),
     ("train spiral --backend cpu:1", 2, "the CPU has no device number"),

@@ -18,7 +18,7 @@ from ..errors import ArgumentError, DataError, did_you_mean, shown
 from ..kernels.override import Override
 from ..rng import Random
 from .dispatch import KERNEL_MODES, Ops, Tape
-from .memory import free_host_memory
+from .memory import check_memory, free_host_memory
 from .transfers import Transfers
 from .uploads import SharedUpload
 
@@ -197,6 +197,10 @@ class Backend:
     def free_memory(self) -> int | None:
         """Bytes that are free where arrays of this backend live; None where nobody knows."""
         return free_host_memory()
+
+    def check_memory(self, needed: int, what: str, advice: str) -> None:
+        """Raise `ArgumentError` where so many bytes are not free, before a system that promises too much ends the process."""
+        check_memory(needed, self.free_memory, what=what, where=f"backend {self.name!r}", advice=advice)
 
     def upload(self, shape: tuple[int, ...], dtype: Any) -> SharedUpload:
         """An array of the device that the host fills again and again (see `nnbackend.backend.uploads`)."""

@@ -1,16 +1,42 @@
-"""How much memory the host has to spare."""
+"""How much memory the host has to spare, and the refusal of what cannot be had.
+
+A system that promises more memory than it has lets NumPy allocate it, and ends the process when it is written to. So whoever is
+about to take much asks first.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
+
+from ..errors import ArgumentError
 
 # Where Linux says what a container may use and what it uses, for both versions of control groups.
 _CONTAINER = (
     ("/sys/fs/cgroup", "memory.max", "memory.current"),
     ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
 )
+
+
+# Bytes: less is not worth asking the system for.
+LITTLE = 2**26
+
+
+def check_memory(needed: int, free_memory: Callable[[], int | None], *, what: str, where: str, advice: str) -> None:
+    """Raise `ArgumentError` where so many bytes are not free; what the system does not say is no reason."""
+    if needed > LITTLE and (free := free_memory()) is not None and needed > free:
+        raise ArgumentError(f"{what}: {in_gib(needed)} needed, and {where} has {in_gib(free)} free; {advice}")
+
+
+def in_gib(size: int) -> str:
+    """A number of bytes in words.
+
+    >>> in_gib(5 * 2**29), in_gib(10**400)
+    ('2.5 GiB', 'over 1,125,899,906,842,624 GiB')
+    """
+    return f"{size / 2**30:,.1f} GiB" if size <= 2**80 else f"over {2**50:,} GiB"
 
 
 def free_host_memory() -> int | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..backend.memory import check_memory, free_host_memory
 from ..checks import count
 from ..checks import seed as checked_seed
 from ..errors import ArgumentError, shown
@@ -73,9 +74,20 @@ def _class_count(classes: int) -> int:
     return int(classes)
 
 
+# What nnfs takes for a point while it makes it, and we when we keep it: coordinates, angles, distances, labels twice.
+BYTES_A_SAMPLE = 48
+
+
 @contextlib.contextmanager
 def _in_memory(samples: int) -> Iterator[None]:
     """A block that makes so many samples; `ArgumentError` where they are more than the machine can hold."""
+    check_memory(
+        samples * BYTES_A_SAMPLE,
+        free_host_memory,
+        what=f"{shown(samples)} samples",
+        where="this machine",
+        advice="ask for less",
+    )
     try:
         yield
     except (MemoryError, ValueError, OverflowError):  # NumPy's, for what no machine can address
