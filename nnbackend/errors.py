@@ -1,7 +1,8 @@
 """Every exception that nnbackend raises on purpose.
 
-Each message is one sentence that names the value, what was expected and what to do about it. All of them derive from
-`NNBackendError`, and each also from the built-in exception that a caller would expect, so `except ValueError` works too.
+Each message is one sentence that names the value, what was expected and what to do about it, in one line of text that a
+terminal can show, whatever the value was. All of them derive from `NNBackendError`, and each also from the built-in exception
+that a caller would expect, so `except ValueError` works too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from typing import Any
 
 class NNBackendError(Exception):
     """The base of all errors raised on purpose."""
+
+    def __str__(self) -> str:
+        """The sentence. It may name a file, an array, a class that somebody else chose a name for."""
+        return one_line(super().__str__())
 
 
 class BackendError(NNBackendError, RuntimeError):
@@ -88,6 +93,15 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def one_line(text: str, longest: int = 1000) -> str:
+    """A text for one line of a terminal: printable, and cut short where it is long. For names that others chose.
+
+    >>> one_line("a\\nb"), one_line("x" * 100, longest=4)
+    ('a\\\\nb', 'xxx…')
+    """
+    return printable(text if len(text) <= longest else text[: longest - 1] + "…")
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the nearest known one, or all of them.
 
@@ -95,6 +109,6 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     "did you mean 'adam'? Known: adam, sgd"
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name if isinstance(name, str) else shown(name), names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Known: {', '.join(names)}"
+    close = difflib.get_close_matches(name[:100] if isinstance(name, str) else shown(name), names, n=1)
+    hint = f"did you mean {shown(close[0])}? " if close else ""
+    return f"{hint}Known: {one_line(', '.join(names), 300)}"

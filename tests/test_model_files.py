@@ -225,7 +225,7 @@ def test_a_file_cannot_choose_the_backend_or_a_class_in_the_wrong_place(small_fi
 def test_the_schema_is_a_schema_and_uses_what_the_checker_knows() -> None:
     jsonschema.Draft202012Validator.check_schema(schema.schema())
     known = {"$ref", "type", "const", "enum", "minimum", "maximum", "minItems", "items", "required", "properties"}
-    known |= {"additionalProperties", "description", "title", "$schema", "$defs"}
+    known |= {"additionalProperties", "dependentRequired", "description", "title", "$schema", "$defs"}
 
     def keywords(rules: Any) -> set[str]:
         found = set(rules)

@@ -15,7 +15,8 @@ from ..errors import FileError
 from ..rng import host_generator
 from .idx import IDX_FILES, read_idx_folder
 from .images import ImageSet, Path, scale
-from .png_folders import Folder, Progress, Zip, read_png_folders
+from .png_folders import Folder, Progress, read_png_folders
+from .zipped import Zip
 
 FASHION_LABELS = (
     "T-shirt/top",

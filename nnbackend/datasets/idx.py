@@ -7,6 +7,8 @@ then a byte for every pixel or label.
 from __future__ import annotations
 
 import gzip
+import io
+import math
 import os
 import struct
 import zlib
@@ -19,8 +21,10 @@ IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-
 
 _KINDS = {3: (2051, "images"), 1: (2049, "labels")}
 
-# A header can claim up to 2^32 images. No set of this kind has more than a million; more is damage, or meant badly.
-_MOST = 1_000_000
+# A header can claim up to 2^32 images. No set of this kind has more than a million or takes a GiB; more is damage, or meant
+# badly: packed zeros unpack to a thousand times their size.
+_MOST, _MOST_BYTES = 1_000_000, 2**30
+_PIECE = 2**20  # bytes that are read at a time
 
 
 def read_idx_folder(folder: str, shape: tuple[int, int], classes: int) -> tuple[np.ndarray, ...]:
@@ -48,8 +52,8 @@ def read_idx(path: str, axes: int) -> np.ndarray:
         with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
             header = file.read(4 + 4 * axes)
             sizes = _sizes(path, header, axes)
-            expected = int(np.prod(sizes, dtype=np.int64))
-            data = file.read(expected + 1)
+            values = np.empty(math.prod(sizes), np.uint8)
+            length = _fill(values, file)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise FileError(
             f"{path} is truncated or damaged ({error}): expected a file packed by gzip; get a new copy"
@@ -58,10 +62,21 @@ def read_idx(path: str, axes: int) -> np.ndarray:
         raise
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from error
-    if len(data) != expected:
-        what = "too short" if len(data) < expected else "too long"
-        raise FileError(f"{path} is {what}: expected {expected:,} bytes for {_size(sizes)} values; get a new copy")
-    return np.frombuffer(data, np.uint8).reshape(sizes)
+    if length != len(values):
+        what = "too short" if length < len(values) else "too long"
+        raise FileError(f"{path} is {what}: expected {len(values):,} bytes for {_size(sizes)} values; get a new copy")
+    return values.reshape(sizes)
+
+
+def _fill(values: np.ndarray, file: io.BufferedIOBase) -> int:
+    """What is left of a file into an array, as far as it goes; the number of bytes, one more than fit if there are more."""
+    memory, length = values.data, 0
+    while part := file.read(min(_PIECE, len(memory) - length + 1)):
+        if length + len(part) > len(memory):
+            return len(memory) + 1
+        memory[length : length + len(part)] = part
+        length += len(part)
+    return length
 
 
 def _sizes(path: str, header: bytes, axes: int) -> tuple[int, ...]:
@@ -70,8 +85,10 @@ def _sizes(path: str, header: bytes, axes: int) -> tuple[int, ...]:
     if len(numbers) <= axes or numbers[0] != magic:
         found = f"starts with {numbers[0]}" if numbers else "is empty"
         raise FileError(f"{path} {found}: expected an IDX file of {what}, which starts with {magic} and {axes} sizes")
-    if numbers[1] > _MOST or max(numbers[2:], default=0) > 1024:
-        raise FileError(f"{path} claims to hold {_size(numbers[1:])} values: expected at most {_MOST:,} {what}")
+    if numbers[1] > _MOST or max(numbers[2:], default=0) > 1024 or math.prod(numbers[1:]) > _MOST_BYTES:
+        raise FileError(
+            f"{path} claims to hold {_size(numbers[1:])} values: expected at most {_MOST:,} {what}, and {_MOST_BYTES:,} values"
+        )
     return numbers[1:]
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -13,6 +17,11 @@ from ..checks import count
 from ..errors import ArgumentError, FileError, StateError
 
 Path = str | os.PathLike[str]
+
+# What is read. Not all that Pillow can: some of its readers start other programs (PostScript), and many are hardly ever used.
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+MOST_PIXELS = 2**26  # more than nearly all cameras take; with all that is done to it, an image takes up to a GiB
+_PIECE = 2**11  # height and width of what is turned to grey at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,8 +65,8 @@ def load_image(path: Path, *, shape: tuple[int, int] = (28, 28), invert: bool = 
 
     As in chapter 22 of the book it is turned to grey, resized to `shape` (height, width), inverted and scaled to -1..1.
     Fashion-MNIST's images are light on black, so a photo on a light ground is inverted; one on black is not:
-    `invert=False`. Transparent parts become ground. Needs Pillow (extra `data`). Raises `FileError` for a file that is
-    missing or no image.
+    `invert=False`. Transparent parts become ground. Needs Pillow (extra `data`), and reads .png, .jpg, .webp, .gif, .bmp,
+    .tif and .ppm of up to 67 million pixels. Raises `FileError` for a file that is missing or no such image.
 
     >>> from PIL import Image
     >>> Image.new("RGB", (300, 200), "white").save("shirt.png")
@@ -68,23 +77,48 @@ def load_image(path: Path, *, shape: tuple[int, int] = (28, 28), invert: bool = 
     if not isinstance(shape, (tuple, list)) or len(shape) != 2:
         raise ArgumentError(f"shape {shape!r}: expected (height, width), such as (28, 28)")
     height, width = (count("shape", size) for size in shape)
-    grey = _grey(read_image(path), ground=255 if invert else 0)
-    resized = np.asarray(grey.resize((width, height), pillow().Image.Resampling.BILINEAR))
+    if height * width > MOST_PIXELS:
+        raise ArgumentError(f"shape {shape!r}: expected at most {MOST_PIXELS:,} pixels")
+    pillow()  # say that it is missing before anything is read
+    try:
+        with open(path, "rb") as file:
+            image = read_image(file, os.fspath(path))
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from error
+    with _naming(os.fspath(path)):
+        grey = _grey(image, ground=255 if invert else 0)
+        resized = np.asarray(grey.resize((width, height), pillow().Image.Resampling.BILINEAR))
     return scale((255 - resized if invert else resized)[np.newaxis])
 
 
-def read_image(file: Any, name: str | None = None) -> Any:
-    """A Pillow image that has been read to its end, or `FileError`. `file` is a path or an open file, `name` what to call it."""
+def read_image(file: IO[bytes], name: str, *, formats: Sequence[str] = FORMATS, most_pixels: int = MOST_PIXELS) -> Any:
+    """A Pillow image that has been read to its end, or `FileError`. `name` is what to call it."""
     image_module = pillow().Image
-    name = os.fspath(file) if name is None else name
-    try:
-        image = image_module.open(file)
+    with _naming(name):
+        image = image_module.open(file, formats=formats)
+        if image.width * image.height > most_pixels:
+            raise FileError(
+                f"{name} has {image.width:,} × {image.height:,} pixels: expected at most {most_pixels:,} in all, make it smaller"
+            )
         image.load()
-    except Exception as error:  # its many readers raise whatever they like at a damaged file
-        if reason := getattr(error, "strerror", None):
-            raise FileError(f"cannot read {name}: {reason}") from error
+        return image
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """A block in which Pillow reads: its many readers raise whatever they like at a damaged file."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it finds odd and reads all the same; sizes are checked here
+            yield
+    except FileError:
+        raise
+    except MemoryError:
+        raise FileError(f"{name} needs more memory than there is: make it smaller") from None
+    except Exception as error:
         raise FileError(f"{name} is damaged, or no image: expected a file such as .png or .jpg") from error
-    return image
 
 
 def pillow() -> ModuleType:
@@ -94,13 +128,23 @@ def pillow() -> ModuleType:
         import PIL.ImageOps
     except ModuleNotFoundError:
         raise StateError("images need Pillow, which is not installed: pip install 'nnbackend[data]'") from None
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it writes on stderr what we say in a sentence
     return PIL
 
 
 def _grey(image: Any, *, ground: int) -> Any:
-    """An image in grey values 0 to 255, the way up it was taken."""
-    image_module = pillow().Image
+    """An image in grey values 0 to 255, the way up it was taken. Piece by piece: on the way a pixel takes up to 16 bytes."""
     image = pillow().ImageOps.exif_transpose(image)
+    grey = pillow().Image.new("L", image.size)
+    for top in range(0, image.height, _PIECE):
+        for left in range(0, image.width, _PIECE):
+            box = (left, top, min(left + _PIECE, image.width), min(top + _PIECE, image.height))
+            grey.paste(_grey_piece(image.crop(box), ground), box)
+    return grey
+
+
+def _grey_piece(image: Any, ground: int) -> Any:
+    image_module = pillow().Image
     if image.mode.startswith("I"):  # 16 bits a pixel, which Pillow would clip instead of scale
         values = np.clip(np.asarray(image, np.int64), 0, 65535) >> 8
         return image_module.fromarray(values.astype(np.uint8))

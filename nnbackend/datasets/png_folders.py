@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import FileError
+from ..errors import FileError, one_line
 from .images import pillow, read_image
 
 # Called with how many images are read and how many there are.
 Progress = Callable[[int, int], None]
 
 _EVERY = 500  # images between two calls of progress
+_MOST_BYTES = 2**20  # an image of this kind has less than a kilobyte
+_MOST_PIXELS = 2**16
 _ENTRY = re.compile(r"(?:^|/)(train|test)/(\d+)/([^/.][^/]*\.png)$", re.IGNORECASE)
 
 
@@ -32,8 +31,12 @@ class Source(Protocol):
         """All names."""
         ...
 
-    def read(self, name: str) -> bytes:
-        """A file's bytes, or `FileError`."""
+    def size(self, name: str) -> int:
+        """How many bytes a file has, or claims to have."""
+        ...
+
+    def read(self, name: str, most: int) -> bytes:
+        """A file's bytes, of which there may be so many; or `FileError`."""
         ...
 
 
@@ -52,42 +55,20 @@ class Folder:
                 found += [f"{below}/{file}" for file in files]
         return found
 
-    def read(self, name: str) -> bytes:
-        """A file's bytes."""
+    def size(self, name: str) -> int:
+        """How many bytes a file has."""
         try:
-            with open(os.path.join(self.name, name), "rb") as file:
-                return file.read()
+            return os.path.getsize(os.path.join(self.name, name))
         except OSError as error:
             raise FileError(f"cannot read {self.name}/{name}: {error.strerror or error}") from error
 
-
-class Zip(contextlib.AbstractContextManager["Zip"]):
-    """A zip file of images, with or without a folder around them; it is closed at the end of a `with` block."""
-
-    def __init__(self, path: str) -> None:
-        self.name = path
+    def read(self, name: str, most: int) -> bytes:
+        """A file's bytes."""
         try:
-            self._file = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-            raise FileError(f"{path} is a damaged zip file ({error}): get a new copy") from None
-
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
-
-    def names(self) -> list[str]:
-        """The files in it, without what macOS adds."""
-        return [name for name in self._file.namelist() if not name.startswith("__MACOSX/")]
-
-    def read(self, name: str) -> bytes:
-        """A file's bytes. An image of this kind has less than a kilobyte: one that unpacks to much more is refused."""
-        try:
-            if self._file.getinfo(name).file_size > 2**20:
-                raise FileError(f"{self.name}: {name} is larger than a small image can be: expected less than 1 MiB")
-            return self._file.read(name)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-            if isinstance(error, FileError):
-                raise
-            raise FileError(f"{self.name}: {name} is damaged or locked ({error}): get a new copy") from None
+            with open(os.path.join(self.name, name), "rb") as file:
+                return file.read(most)
+        except OSError as error:
+            raise FileError(f"cannot read {self.name}/{name}: {error.strerror or error}") from error
 
 
 def read_png_folders(
@@ -112,7 +93,8 @@ def _entries(source: Source, classes: int) -> Iterator[tuple[str, int, str]]:
         if match := _ENTRY.search(name):
             key = match[1].lower(), int(match[2])
             if key not in found:
-                raise FileError(f"{source.name}: {name} is in a folder of class {key[1]}: expected 0 to {classes - 1}")
+                where = f"{source.name}: {one_line(name, 100)} is in a folder of class {one_line(match[2], 20)}"
+                raise FileError(f"{where}: expected 0 to {classes - 1}")
             found[key].append(name)
     for (half, label), names in found.items():
         if not names:
@@ -124,8 +106,11 @@ def _entries(source: Source, classes: int) -> Iterator[tuple[str, int, str]]:
 
 
 def _pixels(source: Source, name: str, shape: tuple[int, int]) -> Any:
-    path = f"{source.name}/{name}"
-    image = read_image(io.BytesIO(source.read(name)), path)
+    path = f"{source.name}/{one_line(name, 100)}"
+    if source.size(name) > _MOST_BYTES:
+        raise FileError(f"{path} is larger than a small image can be: expected less than {_MOST_BYTES:,} bytes")
+    content = io.BytesIO(source.read(name, _MOST_BYTES))
+    image = read_image(content, path, formats=("PNG",), most_pixels=_MOST_PIXELS)
     if image.mode != "L" or image.size != shape[::-1]:
         raise FileError(
             f"{path} has {image.width} × {image.height} pixels in mode {image.mode}: expected {shape[1]} × {shape[0]} in grey "

@@ -17,7 +17,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from ..errors import FileError
+from ..errors import FileError, one_line, shown
 from .files import Path, read_file, write_file
 from .schema import violation
 
@@ -74,7 +74,8 @@ def decode(raw: bytes) -> Contents:
         raise FileError("is damaged: its metadata do not say which format it has; use a copy of it")
     if document["version"] > VERSION:
         raise FileError(
-            f"has format version {document['version']}, and this nnbackend reads up to {VERSION}: install a newer nnbackend"
+            f"has format version {shown(document['version'], 20)}, and this nnbackend reads up to {VERSION}: "
+            "install a newer nnbackend"
         )
     arrays = _arrays(raw)
     digest = document.pop("sha256", None)
@@ -149,10 +150,11 @@ def _arrays(raw: bytes) -> dict[str, np.ndarray]:
     try:
         entries = safetensors.deserialize(raw)
     except safetensors.SafetensorError as error:
-        raise FileError(f"is truncated or damaged ({str(error).split(': ')[-1]}); use a copy of it") from None
+        reason = one_line(str(error).split(": ")[-1], 100)  # it may quote the header
+        raise FileError(f"is truncated or damaged ({reason}); use a copy of it") from None
     arrays = {}
     for name, entry in entries:
         if entry["dtype"] not in DTYPES:
-            raise FileError(f"holds {entry['dtype']} values in {name!r}: expected {', '.join(DTYPES)}")
+            raise FileError(f"holds {entry['dtype']} values in {shown(name)}: expected {', '.join(DTYPES)}")
         arrays[name] = np.frombuffer(entry["data"], DTYPES[entry["dtype"]]).reshape(entry["shape"])
     return arrays

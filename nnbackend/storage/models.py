@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ..backend import Backend
-from ..errors import ArgumentError, DataError, FileError, did_you_mean
+from ..errors import ArgumentError, DataError, FileError, did_you_mean, shown
 from ..layers import Layer
 from ..optimizers import Optimizer
 from ..parameters import ParameterBuffer, collect, layer_names
@@ -134,11 +134,15 @@ def fill_new(model: Model, contents: Contents) -> None:
 def restore(model: Model, contents: Contents) -> None:
     """Bring every number that training changes into a model of the same architecture, in place."""
     document, arrays = contents.document["model"], contents.arrays
+    if len(document["layers"]) != len(model.layers) or (document["optimizer"] is None) != (model.optimizer is None):
+        raise FileError(
+            "is damaged: it has other layers or another optimizer than the run that it is of; use a copy of it"
+        )
     load_values(model, arrays)
     for name, layer, entry in zip(layer_names(model.layers), model.layers, document["layers"], strict=True):
         layer.seed, layer.stream = entry["seed"], entry["stream"]
         _restore_layer(model.xp, layer, section(arrays, f"layers/{name}"))
-    if model.optimizer is not None and document["optimizer"] is not None:
+    if model.optimizer is not None:
         _restore_optimizer(model.xp, model.optimizer, document["optimizer"], arrays)
     model.seed, model.epoch = document["seed"], document["epoch"]
 
@@ -216,13 +220,13 @@ def section(arrays: Arrays, prefix: str) -> Arrays:
 def _check_shapes(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> None:
     if missing := shapes.keys() - arrays.keys():
         name = min(missing)
-        raise FileError(f"has no array for {name!r}, which the model needs; {did_you_mean(name, arrays)}")
+        raise FileError(f"has no array for {shown(name)}, which the model needs; {did_you_mean(name, arrays)}")
     if unknown := arrays.keys() - shapes.keys():
         name = min(unknown)
-        raise FileError(f"holds an array {name!r}, which the model has no place for; {did_you_mean(name, shapes)}")
+        raise FileError(f"holds an array {shown(name)}, which the model has no place for; {did_you_mean(name, shapes)}")
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
-            raise FileError(f"holds {name!r} in shape {arrays[name].shape}: the model expects {shape}")
+            raise FileError(f"holds {shown(name)} in shape {shown(arrays[name].shape)}: the model expects {shape}")
 
 
 def _cast(arrays: Arrays, dtype: np.dtype) -> Arrays:

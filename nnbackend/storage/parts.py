@@ -22,7 +22,7 @@ import numpy as np
 
 from .. import activations, initializers, layers, losses, metrics, optimizers, regularizers
 from ..backend.base import describe
-from ..errors import ArgumentError, FileError, NNBackendError, did_you_mean, shown
+from ..errors import ArgumentError, FileError, NNBackendError, did_you_mean, one_line, shown
 from ..layers import Layer
 from ..losses import Loss
 from ..metrics import Accuracy
@@ -170,7 +170,8 @@ def build_part(entry: Mapping[str, Any] | None, place: str, custom: Classes) -> 
     kind = custom.get(name) or KNOWN[place].get(name)
     if kind is None:
         raise FileError(
-            f"holds the {place} {name!r}, which is unknown here: pass your own class, custom={{{name!r}: {name}}}, "
+            f"holds the {place} {shown(name)}, which is unknown here: pass your own class, custom={{{shown(name)}: "
+            f"{one_line(name, 40)}}}, "
             f"or {did_you_mean(name, [*KNOWN[place], *custom])}"
         )
     arguments = {key: _build_argument(value, custom) for key, value in entry["arguments"].items()}
@@ -179,7 +180,7 @@ def build_part(entry: Mapping[str, Any] | None, place: str, custom: Classes) -> 
     try:
         return kind(**arguments)
     except (NNBackendError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise FileError(f"describes a {name} that cannot be built: {error}") from error
+        raise FileError(f"describes a {name} that cannot be built: {one_line(str(error), 200)}") from error
 
 
 def _build_argument(value: Any, custom: Classes) -> Any:

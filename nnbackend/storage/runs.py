@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import FileError
+from ..errors import FileError, one_line, shown
 from ..training import Callback
 from .container import Contents
 from .models import model_contents, prefixed, restore, section, settings, split_arrays
@@ -64,7 +64,7 @@ def restore_run(run: TrainingRun, contents: Contents, chosen: Mapping[str, Any])
             entry = callbacks.pop(index)
             _load_state(callback, {**entry["state"], **section(contents.arrays, f"callbacks/{index}")})
     if callbacks:
-        names = ", ".join(entry["class"] for entry in callbacks.values())
+        names = one_line(", ".join(entry["class"] for entry in callbacks.values()), 100)
         raise FileError(f"is of a run with a callback {names}, which is missing here: expected the same callbacks")
 
 
@@ -104,7 +104,7 @@ def _load_state(callback: Callback, state: dict[str, Any]) -> None:
     try:
         callback.load_state(state)
     except (KeyError, TypeError, ValueError) as error:
-        raise FileError(f"has a state that {type(callback).__name__} cannot go on from: {error!r}") from error
+        raise FileError(f"has a state that {type(callback).__name__} cannot go on from: {shown(error)}") from error
 
 
 def _restore_history(run: TrainingRun, columns: Sequence[str], arrays: Mapping[str, np.ndarray]) -> None:
@@ -141,7 +141,7 @@ def first_difference(there: Any, here: Any, where: str = "") -> str:
     pairs: list[tuple[str, Any, Any]] = []
     if isinstance(there, dict) and isinstance(here, dict):
         keys = sorted({*there, *here}, key=lambda key: (key != "class", key))  # a part's class before its arguments
-        pairs = [(f"{where}.{key}".lstrip("."), there.get(key), here.get(key)) for key in keys]
+        pairs = [(f"{where}.{one_line(key, 40)}".lstrip("."), there.get(key), here.get(key)) for key in keys]
     elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
         pairs = [(f"{where}[{i}]", one, two) for i, (one, two) in enumerate(zip(there, here, strict=True))]
     elif there != here:
@@ -151,8 +151,8 @@ def first_difference(there: Any, here: Any, where: str = "") -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict) and "class" in value:
-        return value["class"]
-    return f"{len(value)} of them" if isinstance(value, list) else repr(value)
+        return one_line(str(value["class"]), 40)
+    return f"{len(value)} of them" if isinstance(value, list) else shown(value, 40)
 
 
 def _warn_of_other_environment(there: Mapping[str, Any], here: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import shown
+from ..errors import one_line, shown
 
 # How much of a value an error shows.
 _LONGEST = 40
@@ -67,9 +67,9 @@ def _is(value: Any, name: str) -> bool:
 
 def _outside(value: float, rules: dict[str, Any], where: str) -> Iterator[str]:
     if "minimum" in rules and value < rules["minimum"]:
-        yield f"{where} is {value}, expected at least {rules['minimum']}"
+        yield f"{where} is {shown(value, _LONGEST)}, expected at least {rules['minimum']}"
     if "maximum" in rules and value > rules["maximum"]:
-        yield f"{where} is {value}, expected at most {rules['maximum']}"
+        yield f"{where} is {shown(value, _LONGEST)}, expected at most {rules['maximum']}"
 
 
 def _in_list(value: list[Any], rules: dict[str, Any], where: str) -> Iterator[str]:
@@ -84,11 +84,14 @@ def _in_object(value: dict[str, Any], rules: dict[str, Any], where: str) -> Iter
     for name in rules.get("required", ()):
         if name not in value:
             yield f"{where} has no {name!r}"
+    for name, needed in rules.get("dependentRequired", {}).items():
+        if name in value and (missing := [other for other in needed if other not in value]):
+            yield f"{where} has {name!r} without {missing[0]!r}"
     properties, others = rules.get("properties", {}), rules.get("additionalProperties", True)
     for name, item in value.items():
         if name in properties:
             yield from _violations(item, properties[name], f"{where}.{name}")
         elif others is False:
-            yield f"{where} has an unknown entry {name!r}"
+            yield f"{where} has an unknown entry {shown(name, _LONGEST)}"
         elif isinstance(others, dict):
-            yield from _violations(item, others, f"{where}.{name}")
+            yield from _violations(item, others, f"{where}.{one_line(name, _LONGEST)}")
