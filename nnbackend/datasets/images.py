@@ -126,6 +126,9 @@ def pillow() -> ModuleType:
     try:
         import PIL.Image
         import PIL.ImageOps
+        import PIL.MpoImagePlugin
+        import PIL.TiffImagePlugin
+        import PIL.WebPImagePlugin  # these three by name, or all readers that there are would be loaded to find them
     except ModuleNotFoundError:
         raise StateError("images need Pillow, which is not installed: pip install 'nnbackend[data]'") from None
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it writes on stderr what we say in a sentence
