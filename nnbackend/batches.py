@@ -66,6 +66,11 @@ def host_targets(xp: Backend, targets: Any, n_samples: int, n_outputs: int, loss
     return loss.check_targets(host, n_outputs)
 
 
+def about_validation(error: DataError) -> DataError:
+    """The error with the data that it is about: X alone would be taken for those to train on."""
+    return DataError(f"validation_data: {error}")
+
+
 def check_batch_size(batch_size: Any, n_samples: int) -> int:
     """The batch size, with None for all samples; `ArgumentError` where it does not fit the data."""
     if batch_size is None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from .backend import Backend, get_backend
 from .backend.base import on_device
-from .batches import Batch, check_batch_size, check_inputs_shape, prepare_inputs
+from .batches import Batch, about_validation, check_batch_size, check_inputs_shape, prepare_inputs
 from .checks import count, flag
 from .checks import path as checked_path
 from .checks import seed as checked_seed
@@ -235,7 +235,10 @@ class Model:
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
                 raise DataError("validation_data: expected a pair (X, y)")
-            validation = built.prepare(*validation_data, stream=None)
+            try:
+                validation = built.prepare(*validation_data, stream=None)
+            except DataError as error:
+                raise about_validation(error) from None
         every = max(1, epochs // 10) if print_every is None else print_every
         printers = [PrintLines(every)] if every else []
         run = TrainingRun(

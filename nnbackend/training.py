@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from .errors import NonFiniteLossError, StateError
+from .batches import about_validation
+from .errors import DataError, NonFiniteLossError, StateError
 from .history import History, format_row
 from .passes import Records, batches_of, measuring_size, pass_of, training_size
 
@@ -191,7 +192,10 @@ class TrainingRun:
                     continue
                 self._training.run(self._training.shuffled(model.epoch) if self._shuffles else None)
                 if self._validation is not None:
-                    self._validation.run()
+                    try:
+                        self._validation.run()
+                    except DataError as error:  # in rows that stayed on the host until now
+                        raise about_validation(error) from None
                 model.epoch += 1
                 for callback in tickers:
                     callback.on_epoch(self)

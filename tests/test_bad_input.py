@@ -253,6 +253,15 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
     "negative print_every": (lambda: train(print_every=-1), nn.ArgumentError, ("print_every -1",)),
     "validation data that are no pair": (lambda: train(validation_data=X), nn.DataError, ("pair (X, y)",)),
     "validation data of another width": (lambda: train(validation_data=(np.ones((3, 4)), Y[:3])), nn.DataError, ("(3, 4)",)),
+    "NaN in validation data": (
+        lambda: train(validation_data=(changed(X, NAN), Y)), nn.DataError, ("validation_data: row 2 of X holds NaN",),
+    ),
+    "labels of validation data out of range": (
+        lambda: train(validation_data=(X, Y + 1)), nn.DataError, ("validation_data: label 3 in row 2",),
+    ),
+    "validation data of unequal length": (
+        lambda: train(validation_data=(X, Y[:4])), nn.DataError, ("validation_data: X has 12 samples but y has 4",),
+    ),
     "a callback class": (lambda: train(callbacks=[nn.Callback]), nn.ArgumentError, ("Callback",)),
     "a loss that turns NaN": (
         lambda: train(network=model(optimizer=nn.SGD(1e30)), epochs=20), nn.NonFiniteLossError, ("step", "learning rate"),

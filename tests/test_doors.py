@@ -120,6 +120,66 @@ def test_a_dtype_that_is_asked_for_is_given(xp, source: str) -> None:
         helpers.assert_same(array, (LABELS % 2).astype(dtype))
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_model_converts_what_it_is_given(xp, source: str) -> None:
+    """`train`, `evaluate` and `predict` take what the door takes, and give the bits that they give for NumPy arrays."""
+    convert = SOURCES[source]
+    X, y = np.tile(VALUES, (3, 1)), np.arange(6) % 3
+    found, expected = classifier(xp), classifier(xp)
+    settings = {"epochs": 2, "batch_size": 4, "print_every": 0}
+    history = found.train(convert(X), convert(y), validation_data=(convert(X), convert(y)), **settings)
+    assert dict(history) == dict(expected.train(X, y, validation_data=(X, y), **settings))
+    assert found.evaluate(convert(X), convert(y)) == expected.evaluate(X, y)
+    np.testing.assert_array_equal(found.predict(convert(X)), expected.predict(X))
+
+
+def classifier(xp: nn.Backend) -> nn.Model:
+    """A small one, for the values above."""
+    return nn.Model(
+        [nn.Dense(3, 4), nn.ReLU(), nn.Dense(4, 3), nn.Softmax()],
+        loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(0.01), backend=xp, seed=0,
+    )  # fmt: skip
+
+
+# Layers, losses and accuracies convert nothing: a copy from device to host in every call is what would make a GPU slow.
+LAYERS = (lambda: nn.Dense(3, 3), nn.Linear, nn.ReLU, nn.Sigmoid, nn.Softmax, lambda: nn.Dropout(0.5, seed=0))
+LOSSES = (
+    nn.CategoricalCrossentropy, nn.SoftmaxCategoricalCrossentropy, nn.BinaryCrossentropy, nn.SigmoidBinaryCrossentropy,
+    nn.MeanSquaredError, nn.MeanAbsoluteError,
+)  # fmt: skip
+
+
+def refuses(call: Callable[..., Any], xp: nn.Backend, what: str, *arguments: Any) -> None:
+    with pytest.raises(nn.DataError, match=f"{what} is a .* not an array of backend '{xp.name}'") as raised:
+        call(*arguments)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("name", "other"), [("cpu", "strict"), ("strict", "cpu")])
+def test_parts_refuse_the_arrays_of_another_backend(name: str, other: str) -> None:
+    xp = nn.get_backend(name)
+    mine, foreign = xp.ones((4, 3)), nn.get_backend(other).ones((4, 3))
+    labels, foreign_labels = xp.asarray([0, 1, 2, 0]), nn.get_backend(other).asarray([0, 1, 2, 0])
+    with nn.use_backend(xp):
+        for layer in [make() for make in LAYERS]:
+            refuses(layer.forward, xp, "inputs", foreign)
+            layer.forward(mine, training=True)
+            refuses(layer.backward, xp, "dvalues", foreign)
+        for loss in [make() for make in LOSSES]:
+            categorical = "Categorical" in type(loss).__name__
+            targets, foreign_targets = (labels, foreign_labels) if categorical else (mine, foreign)
+            for call in (loss.calculate, loss.forward, loss.backward):
+                refuses(call, xp, "predictions", foreign, targets)
+                refuses(call, xp, "targets", mine, foreign_targets)
+        for accuracy in (nn.CategoricalAccuracy(), nn.BinaryAccuracy(), nn.RegressionAccuracy(precision=0.1)):
+            refuses(accuracy.calculate, xp, "predictions", foreign, labels)
+    model = classifier(xp)
+    refuses(model.forward, xp, "inputs", foreign)
+    refuses(model.training_step, xp, "inputs", foreign, labels)
+    model.evaluation_step(mine, labels)
+    refuses(model.backward, xp, "targets", foreign_labels)
+
+
 SCALARS = [1, 1.5, True, np.float64(1.5), np.float16(1.5), np.int8(3), np.bool_(True), np.array(2.5), 2**62]
 
 

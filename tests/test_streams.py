@@ -113,6 +113,8 @@ def test_a_bad_number_is_named_by_its_row(xp, order):
         model_on(xp).train(bad, Y, batch_size=16, shuffle=order, print_every=0, stream=True)
     with pytest.raises(nn.DataError, match=r"row 70 of X holds NaN"):
         model_on(xp).predict(HostRows(bad), batch_size=16)
+    with pytest.raises(nn.DataError, match=r"validation_data: row 70 of X holds NaN"):
+        model_on(xp).train(X, Y, validation_data=(HostRows(bad), Y), batch_size=16, shuffle=order, print_every=0)
     with pytest.raises(nn.DataError, match=r"row 70 of X holds NaN"):
         model_on(xp).evaluate(HostRows(bad), Y, batch_size=16)
 
