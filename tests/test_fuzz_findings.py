@@ -193,10 +193,21 @@ def test_an_idx_file_cannot_ask_for_memory_that_it_does_not_fill(tmp_path: Path)
 def test_a_picture_that_is_a_program_is_not_run(tmp_path: Path) -> None:
     """Pillow gives PostScript to Ghostscript, where that is installed."""
     path = tmp_path / "shirt.png"
+    path.write_bytes(pictures.png_seeds()[0])
+    nn.datasets.load_image(path)  # Pillow is loaded
     path.write_bytes(pictures.POSTSCRIPT)
     outcome = watched(nn.datasets.load_image, path)
     assert outcome.fault is None
     assert "is damaged, or no image" in outcome.sentence
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM"])
+def test_pictures_of_every_kind_that_is_offered(kind: str, tmp_path: Path) -> None:
+    """One that Pillow knows under another's name had kept it from those behind it in the list."""
+    from PIL import Image
+
+    Image.new("RGB", (28, 28), (250, 250, 250)).save(tmp_path / "shirt", kind)
+    assert nn.datasets.load_image(tmp_path / "shirt").max() < -0.9
 
 
 @pytest.mark.parametrize("name", ["palette index out of range", "not a TIFF file"])
@@ -281,6 +292,15 @@ def test_a_checkpoint_whose_model_is_not_that_of_its_run(part: str, tmp_path: Pa
         model_files.small_model(4, model_files.early_stopping(), nn.Checkpoint(tmp_path, resume=True))
 
 
+def test_a_learning_rate_that_no_number_can_hold(tmp_path: Path) -> None:
+    """OverflowError came out."""
+    document, arrays = small_document()
+    document["model"]["optimizer"]["current_learning_rate"] = 10**400
+    (tmp_path / "model").write_bytes(model_files.with_document(json.dumps(document), arrays))
+    with pytest.raises(nn.FileError, match=r"current_learning_rate is 1000.*, expected at most 1.79"):
+        nn.Model.load(tmp_path / "model")
+
+
 def test_what_a_file_says_is_quoted_in_short(tmp_path: Path) -> None:
     path = tmp_path / "model"
     for change in (
@@ -288,6 +308,7 @@ def test_what_a_file_says_is_quoted_in_short(tmp_path: Path) -> None:
         lambda document: document["model"]["layers"][0].update({"class": "\x1b[2J" + "x" * 5000}),
         lambda document: document["model"]["layers"][0]["arguments"].update({"x" * 5000: 1}),
         lambda document: document["model"].update({"epoch": 10**4000}),
+        lambda document: document["model"]["layers"][3]["arguments"].update({"n_neurons": 10**3000}),
     ):
         document, arrays = small_document()
         change(document)

@@ -19,7 +19,7 @@ from ..errors import ArgumentError, FileError, StateError
 Path = str | os.PathLike[str]
 
 # What is read. Not all that Pillow can: some of its readers start other programs (PostScript), and many are hardly ever used.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 MOST_PIXELS = 2**26  # more than nearly all cameras take; with all that is done to it, an image takes up to a GiB
 _PIECE = 2**11  # height and width of what is turned to grey at a time
 
@@ -128,7 +128,7 @@ def pillow() -> ModuleType:
         import PIL.ImageOps
         import PIL.MpoImagePlugin
         import PIL.TiffImagePlugin
-        import PIL.WebPImagePlugin  # these three by name, or all readers that there are would be loaded to find them
+        import PIL.WebPImagePlugin  # by name, or all readers that there are would be loaded to find them
     except ModuleNotFoundError:
         raise StateError("images need Pillow, which is not installed: pip install 'nnbackend[data]'") from None
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it writes on stderr what we say in a sentence

@@ -226,7 +226,9 @@ def _check_shapes(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]]) -> None
         raise FileError(f"holds an array {shown(name)}, which the model has no place for; {did_you_mean(name, shapes)}")
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
-            raise FileError(f"holds {shown(name)} in shape {shown(arrays[name].shape)}: the model expects {shape}")
+            raise FileError(
+                f"holds {shown(name)} in shape {shown(arrays[name].shape)}: the model expects {shown(shape)}"
+            )
 
 
 def _cast(arrays: Arrays, dtype: np.dtype) -> Arrays:
