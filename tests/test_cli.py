@@ -93,7 +93,8 @@ def test_help_of_train_has_every_option_of_the_run(capsys: pytest.CaptureFixture
     text = capsys.readouterr().out
     options = (
         "backend dtype samples classes hidden epochs batch-size optimizer learning-rate decay momentum "
-        "weight-decay clip-norm weight-l1 weight-l2 bias-l1 bias-l2 seed print-every history quiet json binary dropout matmul-precision"
+        "weight-decay clip-norm weight-l1 weight-l2 bias-l1 bias-l2 seed print-every history quiet json "
+        "binary dropout matmul-precision"
     )
     assert not [option for option in options.split(" ") if f"--{option} " not in text]
 
@@ -449,70 +450,7 @@ def test_a_fault_of_ours_is_a_sentence_and_a_traceback_on_request(
         main(["train", "spiral"])
 
 
-# -- parity ----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("backend", ["cpu", "strict"])
-def test_parity_says_that_a_backend_agrees(capsys: pytest.CaptureFixture[str], backend: str) -> None:
-    assert main(["parity", "--backend", backend, "--steps", "2"]) == 0
-    out = capsys.readouterr().out
-    assert out.startswith(f"backend: {backend} (")
-    for dtype in ("float32", "float64"):
-        assert f"{backend} in {dtype}: the largest differences" in out
-    for word in ("outputs", "gradients", "update", "dense_1", "softmax_1", "data_loss"):
-        assert word in out
-    assert f"{backend} agrees with the judge: in 2 steps of each of 9 networks" in out
-
-
-@pytest.mark.gpu
-def test_parity_of_the_gpu(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["parity", "--backend", "gpu"]) == 0, capsys.readouterr().out
-
-
-@pytest.fixture
-def broken_backend(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A backend with one kernel that is wrong from its third call on."""
-    from nnbackend.backend import registry
-    from tests.test_parity import broken, scaled
-
-    monkeypatch.setattr(registry, "_factories", dict(registry._factories))
-    monkeypatch.setattr(registry, "_cache", dict(registry._cache))
-    nn.register_backend("broken", lambda device, dtype, kernels: broken(dtype, "adam", scaled(1.001), from_call=3))
-    return "broken"
-
-
-def test_parity_names_what_is_wrong(capsys: pytest.CaptureFixture[str], broken_backend: str) -> None:
-    assert main(["parity", "--backend", broken_backend, "--steps", "4", "--dtype", "float32"]) == 1
-    out = capsys.readouterr().out
-    assert "float32, chapter 14: step 3: dense_1.weights is off by 0.001 of its largest element" in out
-    assert out.count("Backend 'broken' is wrong there: the CPU with the reference operations in float32 agrees") == 1
-
-
-def test_parity_as_json(capsys: pytest.CaptureFixture[str], broken_backend: str) -> None:
-    assert main(["parity", "--backend", broken_backend, "--steps", "4", "--dtype", "float32", "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)
-    assert (found["passed"], found["backend"], found["steps"]) == (False, "broken", 4)
-    first = found["comparisons"][0]
-    assert (first["network"], first["dtype"], first["passed"]) == ("chapter 14", "float32", False)
-    assert (first["first_beyond"]["step"], first["first_beyond"]["layer"]) == (3, "dense_1")
-    assert first["tensors"]["dense_1.weights"]["share_of_tolerance"] > 1
-    assert first["wrong"].startswith("Backend 'broken' is wrong")
-    assert document(capsys, "parity", "--steps", "1", "--dtype", "float64")["passed"]
-
-
-def test_parity_running_freely(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["parity", "--free", "--steps", "100", "--dtype", "float32"]) == 0
-    assert "Chaos takes over at step" in capsys.readouterr().out
-    found = document(capsys, "parity", "--free", "--steps", "4", "--dtype", "float32")
-    assert (found["mode"], found["passed"], len(found["runs"][0]["loss"])) == ("free", True, 4)
-
-
-@pytest.mark.parametrize("mode", [[], ["--free"]])
-def test_parity_draws(capsys: pytest.CaptureFixture[str], tmp_path: Path, mode: list[str]) -> None:
-    pytest.importorskip("matplotlib")
-    path = tmp_path / "differences.png"
-    assert main(["parity", *mode, "--steps", "3", "--plot", str(path)]) == 0
-    assert path.read_bytes().startswith(b"\x89PNG")
+# -- profile ---------------------------------------------------------------------------------------------------------------
 
 
 def test_profile(capsys):

@@ -3,50 +3,70 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..backend import Backend
 from ..parity import Comparison, Divergence, Measurement, follow, free, which_side
-from ..parity.networks import CHAPTER_14, SUBJECTS, Subject
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from ..parity.networks import Subject
+from ..parity.side import called
+from .parity_tables import follow_table, free_table, show
 
 # Told after every step what is being compared.
 Tick = Callable[[str], None]
 
-_PARTS = {"forward": "outputs", "backward": "gradients", "update": "update"}
+
+@dataclass(frozen=True)
+class Plan:
+    """What to compare: backends, each with its judge; subjects; and for how many steps."""
+
+    pairs: Sequence[tuple[Backend, Backend]]
+    subjects: Sequence[Subject]
+    steps: int
+    own: bool = False  # whether the subject is a model of the user's
+    against: bool = False  # whether the judge is a backend that was asked for
+
+    @property
+    def total_steps(self) -> int:
+        """For a progress bar."""
+        return self.steps * len(self.pairs) * len(self.subjects)
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """The names of both sides."""
+        backend, judge = self.pairs[0]
+        return called(backend), called(judge) if self.against else "the judge"
 
 
 class FollowReport:
-    """All networks in all dtypes, step by step from common values."""
+    """All subjects in all dtypes, step by step from common values."""
 
-    def __init__(self, backends: list[Backend], steps: int) -> None:
-        self.backends, self.steps = backends, steps
-        self.total_steps = steps * len(backends) * len(SUBJECTS)
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
         self.found: list[tuple[Subject, Comparison]] = []
         self.wrong: dict[int, str] = {}  # by the place in `found`
 
     def run(self, tick: Tick) -> None:
         """Compare, and where something is found, ask who is wrong."""
-        for xp in self.backends:
-            for network in SUBJECTS:
-                X, y = network.data()
+        for xp, judge in self.plan.pairs:
+            for subject in self.plan.subjects:
+                X, y = subject.data()
                 comparison = follow(
-                    network.build,
+                    subject.build,
                     X,
                     y,
                     backend=xp,
-                    steps=self.steps,
-                    batch_size=network.batch_size,
-                    on_step=_ticking(tick, f"{xp.dtype}, {network.name}"),
+                    judge=judge,
+                    steps=self.plan.steps,
+                    batch_size=subject.batch_size,
+                    on_step=_ticking(tick, f"{xp.dtype}, {subject.name}"),
                 )
                 if not comparison.passed:
-                    sentence = which_side(network.build, X, y, comparison, batch_size=network.batch_size)
+                    sentence = which_side(subject.build, X, y, comparison, batch_size=subject.batch_size)
                     self.wrong[len(self.found)] = sentence
-                self.found.append((network, comparison))
+                self.found.append((subject, comparison))
 
     @property
     def passed(self) -> bool:
@@ -61,154 +81,127 @@ class FollowReport:
 
     def print(self) -> None:
         """A table for each dtype, and the verdict."""
-        for xp in self.backends:
-            _show(_follow_table(xp, [comparison for _, comparison in self.found if comparison.backend is xp]))
-        for place in self.wrong:
-            network, comparison = self.found[place]
-            print(f"{comparison.backend.dtype}, {network.name}: {comparison.first_beyond}.")
+        backend, judge = self.plan.sides
+        for xp, _ in self.plan.pairs:
+            runs = [comparison for _, comparison in self.found if comparison.backend is xp]
+            title = f"{backend} in {xp.dtype}: the largest differences from {judge}, and their share of the tolerance"
+            show(title, follow_table(runs, by_class=not self.plan.own))
+        for subject, comparison in self.found:
+            for sentence in _what_happened(comparison):
+                print(f"{comparison.backend.dtype}, {subject.name}: {sentence}")
         for sentence in dict.fromkeys(self.wrong.values()):
             print(sentence)
         if self.passed:
             print(
-                f"{self.backends[0].name} agrees with the judge: in {self.steps} steps of each of {len(SUBJECTS)} networks no "
-                "difference is larger than rounding explains."
+                f"{backend} agrees with {judge}: in {self._covered()} no difference is larger than rounding explains."
             )
+
+    def _covered(self) -> str:
+        subjects = self.plan.subjects
+        where = subjects[0].name if len(subjects) == 1 else f"each of {len(subjects)} networks"
+        steps = max(comparison.steps for _, comparison in self.found)
+        return f"{steps} steps of {where}"
 
     def document(self) -> dict[str, Any]:
         """For programs."""
         entries = [
             {
-                "network": network.name,
+                "network": subject.name,
                 "dtype": comparison.backend.dtype.name,
                 "passed": comparison.passed,
+                "steps": comparison.steps,
                 "first_beyond": comparison.first_beyond and _entry(comparison.first_beyond),
+                "overflow": comparison.overflow and _entry(comparison.overflow),
                 "wrong": self.wrong.get(place),
+                "classes": comparison.kinds,
                 "tensors": {name: _entry(worst) for name, worst in comparison.worst.items()},
+                "shares_of_tolerance": [
+                    {part: _finite(share) for part, share in shares.items()} for shares in comparison.shares
+                ],
             }
-            for place, (network, comparison) in enumerate(self.found)
+            for place, (subject, comparison) in enumerate(self.found)
         ]
-        return {"passed": self.passed, "mode": "follow", "steps": self.steps, "comparisons": entries}
+        return {"passed": self.passed, "mode": "follow", "steps": self.plan.steps, "comparisons": entries}
+
+
+def _what_happened(comparison: Comparison) -> list[str]:
+    """The first difference, and where the numbers end."""
+    sentences = [f"{comparison.first_beyond}."] if comparison.first_beyond else []
+    if overflow := comparison.overflow:
+        sentences.append(
+            f"at step {overflow.step} {overflow.name} is more than {comparison.backend.dtype} can hold: the training "
+            "diverges, and the comparison ends there."
+        )
+    return sentences
 
 
 class FreeReport:
-    """The book's network in all dtypes, running freely."""
+    """The subjects in all dtypes, running freely."""
 
-    def __init__(self, backends: list[Backend], steps: int) -> None:
-        self.backends, self.steps = backends, steps
-        self.total_steps = steps * len(backends)
-        self.found: list[Divergence] = []
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.found: list[tuple[Subject, Divergence]] = []
 
     def run(self, tick: Tick) -> None:
         """Let them run."""
-        X, y = CHAPTER_14.data()
-        for xp in self.backends:
-            on_step = _ticking(tick, f"{xp.dtype}, free")
-            self.found.append(free(CHAPTER_14.build, X, y, backend=xp, steps=self.steps, on_step=on_step))
+        for xp, judge in self.plan.pairs:
+            for subject in self.plan.subjects:
+                divergence = free(
+                    subject.build,
+                    *subject.data(),
+                    backend=xp,
+                    judge=judge,
+                    steps=self.plan.steps,
+                    batch_size=subject.batch_size,
+                    on_step=_ticking(tick, f"{xp.dtype}, {subject.name}, free"),
+                )
+                self.found.append((subject, divergence))
 
     @property
     def passed(self) -> bool:
         """Whether all part as rounding makes them part."""
-        return all(divergence.passed for divergence in self.found)
+        return all(divergence.passed for _, divergence in self.found)
 
     def draw(self, path: Path) -> None:
         """A picture of how the losses part."""
         from ..plots import divergence
 
-        divergence(self.found).figure.savefig(path)
+        divergence([run for _, run in self.found]).get_figure(root=True).savefig(path)
 
     def print(self) -> None:
         """A table for each dtype, and what it means."""
-        for divergence in self.found:
-            _show(_free_table(divergence))
-            print(divergence.verdict())
+        backend, judge = self.plan.sides
+        for subject, run in self.found:
+            title = f"{backend} in {run.backend.dtype} on {subject.name}, running freely: differences from {judge}"
+            show(title, free_table(run))
+            print(run.verdict())
+        print(f"(The control is {judge} once more, disturbed in each step as rounding disturbs it.)")
 
     def document(self) -> dict[str, Any]:
         """For programs."""
         entries = [
             {
+                "network": subject.name,
                 "dtype": run.backend.dtype.name,
                 "passed": run.passed,
                 "verdict": run.verdict(),
                 "parted_at": run.parted_at,
                 "control_parted_at": run.control_parted_at,
+                "beyond_at": run.beyond_at,
+                "overflow_at": run.overflow_at,
                 "tenfold_in": run.tenfold_in,
                 "loss": [_finite(value) for value in run.loss],
                 "control_loss": [_finite(value) for value in run.control_loss],
                 "parameters": [_finite(value) for value in run.parameters],
                 "control_parameters": [_finite(value) for value in run.control_parameters],
             }
-            for run in self.found
+            for subject, run in self.found
         ]
-        return {"passed": self.passed, "mode": "free", "steps": self.steps, "runs": entries}
+        return {"passed": self.passed, "mode": "free", "steps": self.plan.steps, "runs": entries}
 
 
 def _ticking(tick: Tick, doing: str) -> Callable[[int], None]:
     return lambda step: tick(doing)
-
-
-def _follow_table(xp: Backend, runs: list[Comparison]) -> Table:
-    """The largest difference of each layer in each part, of all networks."""
-    from rich import box
-    from rich.table import Table
-
-    title = f"{xp.name} in {xp.dtype}: the largest differences"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("")
-    table.add_column("layer")
-    for column in ("relative", "ulps", "of tolerance", "step"):
-        table.add_column(column, justify="right")
-    table.add_column("tensor")
-    part = ""
-    for found in _largest_by_layer(runs):
-        if found.part != part:
-            table.add_section()
-        title, part = ("" if found.part == part else _PARTS[found.part]), found.part
-        numbers = (f"{found.relative:.1e}", f"{found.ulps:.1f}", f"{found.share:.0%}", f"{found.step}")
-        style = "bold red" if found.beyond else None
-        table.add_row(title, found.layer or "loss", *numbers, found.tensor, style=style)
-    return table
-
-
-def _largest_by_layer(runs: list[Comparison]) -> Iterator[Measurement]:
-    """The measurement that took up most of its tolerance, for each part and layer, in the order of computation."""
-    largest: dict[tuple[str, str], Measurement] = {}
-    order: dict[tuple[str, str], int] = {}
-    for comparison in runs:
-        for place, found in enumerate(comparison.worst.values()):
-            key = found.part, found.layer
-            order[key] = max(order.get(key, 0), place)
-            if key not in largest or not found.share <= largest[key].share:
-                largest[key] = found
-    parts = list(_PARTS)
-    return iter(sorted(largest.values(), key=lambda found: (parts.index(found.part), order[found.part, found.layer])))
-
-
-def _free_table(divergence: Divergence) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    xp = divergence.backend
-    title = f"{xp.name} in {xp.dtype}, running freely: differences from the judge"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("step", "loss", "of the disturbed judge", "parameters", "of the disturbed judge"):
-        table.add_column(column, justify="right")
-    columns = (divergence.loss, divergence.control_loss, divergence.parameters, divergence.control_parameters)
-    for step in _some_steps(divergence):
-        table.add_row(f"{step}", *(f"{column[step - 1]:.1e}" for column in columns))
-    return table
-
-
-def _some_steps(divergence: Divergence) -> list[int]:
-    """1, 2, 5, 10, 20, ... and the steps where something happens."""
-    steps = {digit * 10**power for power in range(8) for digit in (1, 2, 5)}
-    steps |= {divergence.parted_at or 0, divergence.beyond_at or 0, divergence.steps}
-    return sorted(step for step in steps if 1 <= step <= divergence.steps)
-
-
-def _show(table: Table) -> None:
-    from rich.console import Console
-
-    Console(highlight=False).print(table)
 
 
 def _entry(found: Measurement) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ..errors import StateError
 from ..testing.tolerances import difference, eps, largest_difference, largest_element, tolerance
 from .follow import rounded
 from .scales import gradient_scales
-from .side import Build, Named, Side, Snapshot
+from .side import Build, Named, Side, Snapshot, called
 
 # The loss as it is printed differs.
 PARTED = 1e-3
@@ -92,27 +92,32 @@ class Divergence:
 
     def verdict(self) -> str:
         """What this means, in a sentence or two."""
+        exact = self.judge.kernels == "reference" and self.judge.dtype == np.float64
+        judge = "the judge" if exact else called(self.judge)
         if self.beyond_at is not None:
             return (
-                f"Backend {self.backend.name!r} parts from the judge faster than rounding explains, from step "
+                f"Backend {self.backend.name!r} parts from {judge} faster than rounding explains, from step "
                 f"{self.beyond_at} on. That is no chaos: the comparison step by step (without --free) finds the operation."
             )
         if self.overflow_at is not None:
             return (
                 f"At step {self.overflow_at} the training diverges: {self.backend.dtype} cannot hold its values any more. "
-                f"Up to there the runs part no faster than rounding explains."
+                "Up to there the runs part no faster than rounding explains."
             )
         if not any(self.parameters):
             return f"The runs are the same to the bit for {self.steps} steps."
-        tenfold = self.tenfold_in
-        growth = "" if tenfold is None else f", and their difference grows tenfold in about {tenfold:.0f} steps"
+        growth = (
+            ""
+            if self.tenfold_in is None
+            else f", and their difference grows tenfold in about {self.tenfold_in:.0f} steps"
+        )
         if self.parted_at is None:
             return f"The losses agree to {PARTED:g} for all {self.steps} steps; rounding has not grown further yet{growth}."
         control = self.control_parted_at
         when = "does not by then" if control is None else f"parts from itself at step {control}"
         return (
             f"Chaos takes over at step {self.parted_at}: from there on the losses differ by more than {PARTED:g}{growth}. "
-            f"That is what rounding does to any two programs here, and no fault: the judge, disturbed by rounding, {when}."
+            f"That is what rounding does to any two programs here, and no fault: {judge}, disturbed by rounding, {when}."
         )
 
 
@@ -158,8 +163,9 @@ def free(
         if judged.overflows(xp.dtype):
             divergence.overflow_at = step
             break
-        _disturbed_step(control, xp.dtype, rng)
-        _measure(divergence, judged, side, control)
+        with np.errstate(over="ignore", invalid="ignore"):  # the control may diverge
+            _disturbed_step(control, xp.dtype, rng)
+            _measure(divergence, judged, side, control)
         if on_step is not None:
             on_step(step)
     return divergence

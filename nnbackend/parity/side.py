@@ -17,6 +17,11 @@ from ..model import Model
 from ..parameters import layer_names
 
 
+def called(backend: Backend) -> str:
+    """A backend's name, with what tells the CPU without its kernels from the CPU with them."""
+    return f"{backend.name}-reference" if backend.name == "cpu" and backend.kernels == "reference" else backend.name
+
+
 def within_range(array: Any, dtype: np.dtype) -> bool:
     """Whether all elements are finite in that dtype."""
     return bool((np.abs(array) <= np.finfo(dtype).max).all())
@@ -68,6 +73,17 @@ class Side:
     def learns(self) -> bool:
         """Whether a step ends with an update: a model without an optimizer has outputs, losses and gradients only."""
         return self.model.optimizer is not None
+
+    def kinds(self) -> dict[str, str]:
+        """The class of each layer by its name, and of what stands behind the loss, the accuracy and the update."""
+        penalties = dict.fromkeys(type(parameter.regularizer).__name__ for parameter in self.network.penalized)
+        return {
+            **{name: type(layer).__name__ for name, layer in self.layers.items()},
+            "data_loss": type(self.model.loss).__name__,
+            "regularization_loss": ", ".join(penalties),
+            "accuracy": type(self.network.accuracy).__name__,
+            "update": type(self.model.optimizer).__name__ if self.learns else "",
+        }
 
     # -- stepping ------------------------------------------------------------------------------------------------------
 

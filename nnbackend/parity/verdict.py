@@ -1,31 +1,45 @@
-"""Which side is wrong, where a comparison found something: the CPU is asked as a witness."""
+"""Which side is wrong, where a comparison found something: float64 on the CPU judges, and the CPU is asked as a witness."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..backend import get_backend
+from ..backend import Backend, get_backend
 from .follow import Comparison, follow
-from .side import Build
+from .side import Build, called
 
 
 def which_side(build: Build, X: Any, y: Any, found: Comparison, *, batch_size: int | None = None) -> str:
     """A sentence that says who is wrong at the first difference of a comparison (made with the same arguments).
 
-    The CPU repeats the steps up to there in the same dtype with the reference ops. If it agrees with the judge, then
-    the backend is wrong, or one of its kernels; if it is off in the same place, both use what is wrong.
+    Where the judge was the CPU in float64 with the reference ops, the CPU repeats the steps up to there in the
+    other side's dtype. If it agrees with the judge, then the backend is wrong, or one of its kernels; if it is off in the
+    same place, both use what is wrong. Where two other backends were compared, that judge is asked about each.
+
+    >>> import nnbackend as nn
+    >>> from nnbackend import parity
+    >>> class Careless(nn.ReLU):
+    ...     def forward(self, inputs, *, training=False):
+    ...         output = super().forward(inputs, training=training)
+    ...         if self.xp.name == "strict":
+    ...             self.xp.multiply(output, 1.001, out=output)
+    ...         return output
+    >>> def build(xp):
+    ...     layers = [nn.Dense(2, 8), Careless(), nn.Dense(8, 3), nn.Softmax()]
+    ...     return nn.Model(layers, loss=nn.CategoricalCrossentropy(), optimizer=nn.SGD(), backend=xp, seed=0)
+    >>> X, y = nn.datasets.spiral(samples=20, classes=3, seed=0)
+    >>> found = parity.follow(build, X, y, backend="strict", dtype="float32", steps=1)
+    >>> found.first_beyond.name
+    'careless_1.output'
+    >>> parity.which_side(build, X, y, found).split(":")[0]
+    "Backend 'strict' is wrong there"
     """
-    first, dtype = found.first_beyond, found.backend.dtype.name
-    assert first is not None, "there is no difference to explain"
-    witness = follow(
-        build,
-        X,
-        y,
-        backend=get_backend("cpu", dtype, "reference"),
-        steps=first.step,
-        batch_size=batch_size,
-        judge=found.judge,
-    )
+    assert found.first_beyond is not None, "there is no difference to explain"
+    judge = get_backend("cpu", "float64", "reference")
+    if found.judge is not judge:
+        return _one_of_two(build, X, y, found, judge, batch_size)
+    dtype = found.backend.dtype.name
+    witness = _against_judge(build, X, y, found, get_backend("cpu", dtype, "reference"), found.judge, batch_size)
     name, same = found.backend.name, f"the CPU with the reference operations in {dtype}"
     if witness.passed:
         kernels = (
@@ -36,3 +50,26 @@ def which_side(build: Build, X: Any, y: Any, found: Comparison, *, batch_size: i
         f"Neither does {same} agree with the judge ({witness.first_beyond}): look for the fault in what both sides share, "
         "the layer or the reference operation, or in the judge."
     )
+
+
+def _one_of_two(build: Build, X: Any, y: Any, found: Comparison, judge: Backend, batch_size: int | None) -> str:
+    """Which of two backends does not agree with a judge beside them."""
+    sides = (found.backend, found.judge)
+    asked = {called(xp): _against_judge(build, X, y, found, xp, judge, batch_size) for xp in sides}
+    wrong = {name: comparison for name, comparison in asked.items() if not comparison.passed}
+    by_judge = "By the float64 judge"
+    if not wrong:
+        return f"{by_judge} neither is wrong up to there: they are off in opposite directions, each by no more than rounding."
+    places = "; ".join(f"{name}: {comparison.first_beyond}" for name, comparison in wrong.items())
+    if len(wrong) == 1:
+        return f"{by_judge}, {next(iter(wrong))} is wrong ({places}), and the other is right."
+    return f"{by_judge}, both are wrong ({places}): look for the fault in what both use, the layer or the operation."
+
+
+def _against_judge(
+    build: Build, X: Any, y: Any, found: Comparison, backend: Backend, judge: Backend, batch_size: int | None
+) -> Comparison:
+    """The steps up to the first difference, once more."""
+    assert found.first_beyond is not None
+    steps = found.first_beyond.step
+    return follow(build, X, y, backend=backend, steps=steps, batch_size=batch_size, judge=judge)
