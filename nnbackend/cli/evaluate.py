@@ -12,7 +12,7 @@ import typer
 from .. import __version__
 from .answers import kind_of
 from .files import check_picture
-from .options import AsJson, BackendName, DtypeName, ModelFile, load
+from .options import AsJson, BackendName, DtypeName, HasHeader, ModelFile, load
 from .output import backend_line
 from .pictures import draw
 from .result import figures, sentence
@@ -49,6 +49,7 @@ class Evaluate:
         int | None, typer.Option(metavar="N", help="Decides which points are drawn (default: that of training).")
     ] = None
     targets: Annotated[Path | None, typer.Option(metavar="y.npy", help="The targets of a .npy file.")] = None
+    header: HasHeader = None
     batch_size: Annotated[
         int | None, typer.Option(metavar="N", help="Samples to compute at a time (default: all of them).")
     ] = None
@@ -65,7 +66,15 @@ class Evaluate:
         model, xp, reason = load(self.model, self.backend, self.dtype)
         if self.plot is not None:
             check_picture("--plot", self.plot)
-        data = samples_for(model, self.data, path=self.path, samples=self.samples, seed=self.seed, targets=self.targets)
+        data = samples_for(
+            model,
+            self.data,
+            path=self.path,
+            samples=self.samples,
+            seed=self.seed,
+            targets=self.targets,
+            header=self.header,
+        )
         X, y = data.X, data.y
         kind = kind_of(model)
         found = figures(model, model.evaluate(X, y, batch_size=self.batch_size), kind, X, y)

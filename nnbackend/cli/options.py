@@ -27,6 +27,14 @@ BackendName = Annotated[
 DtypeName = Annotated[
     str | None, typer.Option(metavar="float32|float64", help="The precision of every array (default: the file's).")
 ]
+HasHeader = Annotated[
+    bool | None,
+    typer.Option(
+        "--header/--no-header",
+        help="Whether the first line of a .csv file has names (default: found out).",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 

@@ -19,7 +19,7 @@ from ..model import Model
 from ..storage.files import write_file
 from .answers import Answers
 from .files import check_writable
-from .options import AsJson, BackendName, DtypeName, ModelFile, load
+from .options import AsJson, BackendName, DtypeName, HasHeader, ModelFile, load
 from .output import on_terminal
 from .rows import ROWS, numbers_only, read_rows, to_csv
 from .tables import in_options
@@ -52,6 +52,7 @@ class Predict:
             "--invert/--no-invert", help="Whether the picture is dark on light, unlike those it learned from."
         ),
     ] = True
+    header: HasHeader = None
     backend: BackendName = None
     dtype: DtypeName = None
     json: AsJson = False
@@ -77,7 +78,9 @@ class Predict:
     def _rows(self, model: Model) -> np.ndarray:
         if has_table(model.preprocessing):
             with in_options():
-                return apply_preprocessing(model.preprocessing, self.inputs, dtype=model.xp.dtype)
+                return apply_preprocessing(model.preprocessing, self.inputs, header=self.header, dtype=model.xp.dtype)
+        if self.header is not None:
+            raise ArgumentError("--header and --no-header go with a model of a table: leave them out")
         return numbers_only(read_rows(self.inputs), self.inputs)
 
     def _picture(self, model: Model) -> np.ndarray:

@@ -34,6 +34,7 @@ def samples_for(
     samples: int | None = None,
     seed: int | None = None,
     targets: Path | None = None,
+    header: bool | None = None,
 ) -> Samples:
     """What a name or a file on the command line stands for, for this model.
 
@@ -46,7 +47,11 @@ def samples_for(
             raise ArgumentError(f"--data, --samples and --seed are for data sets: {file} is a file, leave them out")
         if own:
             with in_options():
-                return Samples(*labelled_rows(model.preprocessing, file, targets=targets, dtype=model.xp.dtype))
+                return Samples(
+                    *labelled_rows(model.preprocessing, file, targets=targets, header=header, dtype=model.xp.dtype)
+                )
+        if header is not None:
+            raise ArgumentError(f"--header and --no-header go with a model of a table: for {file} leave them out")
         if targets is not None:
             raise ArgumentError(
                 f"--targets {targets} goes with a model of a table: {file} holds its targets, leave it out"
@@ -56,6 +61,8 @@ def samples_for(
     if data not in DATA_SETS:
         endings = ", ".join(ENDINGS) if own else ".npz or .csv"
         raise ArgumentError(f"unknown data {data!r}: {did_you_mean(data, DATA_SETS)}, or a file that ends in {endings}")
+    if header is not None:
+        raise ArgumentError(f"--header and --no-header are for files: for {data} leave them out")
     if targets is not None:
         raise ArgumentError(f"--targets {targets} goes with a .npy file: {data} has its own, leave it out")
     task = load_task(data, **_settings(model, data, samples, seed), path=path)

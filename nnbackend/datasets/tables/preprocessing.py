@@ -202,8 +202,9 @@ def learn_scale(preprocessing: Preprocessing, columns: Columns, rows: np.ndarray
             f"{columns.source}, column {shown(name)} has numbers too large to be standardized: rescale them"
         )
     numbers = np.concatenate([[feature.categories is None] * feature.width for feature in preprocessing.features])
-    # A constant column has a deviation of a few roundings where its mean has been rounded.
+    # The mean of equal numbers may be rounded, and then they seem to deviate by that.
     constant = deviation <= 1e-13 * np.abs(mean)
+    mean[constant] = preprocessing.encode_block(columns, found, rows[:1])[0, constant]
     return np.where(numbers, mean, 0.0), np.where(numbers & ~constant, deviation, 1.0)
 
 

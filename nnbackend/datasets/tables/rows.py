@@ -17,11 +17,14 @@ from .stored import from_document
 from .target import target_values
 
 
-def apply_preprocessing(preprocessing: Mapping[str, Any], rows: Any, *, dtype: Any = np.float32) -> np.ndarray:
+def apply_preprocessing(
+    preprocessing: Mapping[str, Any], rows: Any, *, header: bool | None = None, dtype: Any = np.float32
+) -> np.ndarray:
     """New rows as inputs for a model, shape (rows, inputs): with `model.preprocessing`, as its training rows were treated.
 
     `rows` is the path of a table; or rows in memory: a list of dicts, a dict of columns or a data frame, whose columns are
     found by their names, in any order, others left aside; or an array whose columns are the features in their order.
+    `header` says whether the first line of a .csv file has names; one that has the name of a feature does (None).
     Raises `DataError`, which names the cell, for a missing column, an unknown category, a word for a number, a value
     missing where the model has no `impute`, or preprocessing that is damaged.
 
@@ -33,16 +36,21 @@ def apply_preprocessing(preprocessing: Mapping[str, Any], rows: Any, *, dtype: A
     [[0.0, 0.0, 1.0]]
     """
     done = from_document(preprocessing)
-    columns = read_rows(done, rows)
+    columns = read_rows(done, rows, header)
     return done.encode(columns, np.arange(len(columns)), dtype, Spool())
 
 
 def labelled_rows(
-    preprocessing: Mapping[str, Any], path: Any, *, targets: Any = None, dtype: Any = np.float32
+    preprocessing: Mapping[str, Any],
+    path: Any,
+    *,
+    targets: Any = None,
+    header: bool | None = None,
+    dtype: Any = np.float32,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and targets of a table for a model that learned from one. Raises `DataError` where the target is not there."""
     done = from_document(preprocessing)
-    source = read_table(path, done.choose, targets=targets, known_names=_names(done))
+    source = read_table(path, done.choose, targets=targets, header=header, known_names=_names(done))
     columns, column = source.columns, done.find_target(source.columns)
     if done.target is None or column is None:
         name = done.target.name if done.target is not None else "target"
@@ -51,10 +59,10 @@ def labelled_rows(
     return done.encode(columns, np.arange(len(columns)), dtype, Spool()), y
 
 
-def read_rows(done: Preprocessing, rows: Any) -> Columns:
+def read_rows(done: Preprocessing, rows: Any, header: bool | None = None) -> Columns:
     """Rows from wherever they are, as columns."""
     if isinstance(rows, (str, os.PathLike)):
-        return read_table(rows, done.choose, known_names=_names(done)).columns
+        return read_table(rows, done.choose, header=header, known_names=_names(done)).columns
     if hasattr(type(rows), "columns") and hasattr(rows, "__getitem__"):  # a data frame
         return _from_mapping(done, {str(name): list(rows[name]) for name in rows.columns})
     if isinstance(rows, Mapping):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ class Spool:
 
     def __init__(self) -> None:
         self.bytes = 0
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: str | None = None
         self._files = 0
 
     @property
@@ -32,9 +34,10 @@ class Spool:
     def path(self) -> Path:
         """A new file in it."""
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="nnbackend-", ignore_cleanup_errors=True)
+            self._folder = tempfile.mkdtemp(prefix="nnbackend-")
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._files += 1
-        return Path(self._folder.name, f"{self._files}.npy")
+        return Path(self._folder, f"{self._files}.npy")
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array to be filled: in memory, or in a file where it is too large for that."""

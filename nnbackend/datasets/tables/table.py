@@ -11,6 +11,7 @@ import numpy as np
 
 from ...checks import flag, fraction
 from ...errors import ArgumentError, DataError, did_you_mean, shown
+from .array_files import TARGET
 from .columns import Chosen, Columns, find_column
 from .plan import check_no_value_missing, look, plan_features
 from .preprocessing import Feature, Preprocessing, TargetColumn, learn_fill, learn_scale
@@ -75,7 +76,10 @@ class Wishes:
         categorical = frozenset(
             find_column(names, one, option="categorical", source=self.source) for one in self.categorical
         )
-        default = "y" if self.source.lower().endswith(ARRAYS) else -1
+        arrays = self.source.lower().endswith(ARRAYS)
+        if arrays and TARGET not in names:
+            raise DataError(f"{self.source} has no targets: expected X and y")
+        default = TARGET if arrays else -1
         target = find_column(
             names, default if self.target is None else self.target, option="target", source=self.source
         )
@@ -153,8 +157,6 @@ def load_table(
 
 def _table(source: Source, wishes: Wishes) -> Table:
     columns, target = source.columns, wishes.found["target"]
-    if target not in columns.columns:
-        raise DataError(f"{columns.source} has no targets: expected X and y")
     found = look(columns)
     decision = decide(columns, target, found[target], wishes.task)
     others = {name: one for name, one in found.items() if name != target}
