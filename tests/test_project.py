@@ -39,7 +39,7 @@ HOUSE = (
     ("history", "batches", "streams", "network", "passes", "training", "storage", "callbacks", "model"),
     ("datasets",),
     ("__init__",),
-    ("testing", "parity", "doctor", "plots", "profile", "book"),
+    ("testing", "parity", "doctor", "plots", "report", "profile", "book"),
     ("cli",),
     ("__main__",),
 )
@@ -85,6 +85,7 @@ NUMPY_ON_THE_HOST = {
     "parity": "compares results",
     "doctor": "asks for versions",
     "plots": "draws results",
+    "report": "results as pages",
     "book": "the book's scripts are NumPy scripts",
     "cli": "data for the models",
 }

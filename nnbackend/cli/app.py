@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -71,7 +72,11 @@ def parse(arguments: Sequence[str] | None = None) -> Callable[[], int]:
         job = get_command(app).main(args=arguments, prog_name="nnbackend", standalone_mode=False)
     except UsageError as error:
         raise CommandLineError(_sentence(error, arguments)) from None
-    return job if callable(job) else lambda: int(job or 0)  # --help and --version have done their work already
+    if not callable(job):
+        return lambda: int(job or 0)  # --help and --version have done their work already
+    if isinstance(job, Train):
+        vars(job)["command_line"] = shlex.join(["nnbackend", *arguments])
+    return job
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:

@@ -65,6 +65,16 @@ def check_picture(option: str, path: Path) -> None:
     check_writable(option, path)
 
 
+def check_report(option: str, path: Path) -> None:
+    """Raise if a report cannot be drawn and written there."""
+    from ..plots import check_file
+
+    check_file(path.with_suffix(".svg"))  # raises without matplotlib
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise ArgumentError(f"{option} {path}: reports are written as .html only: name it {path.with_suffix('.html')}")
+    check_writable(option, path)
+
+
 def check_animation(option: str, path: Path) -> None:
     """Raise if an animation cannot be drawn and written there."""
     from ..plots import check_file

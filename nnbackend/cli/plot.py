@@ -45,6 +45,7 @@ class Plot:
         Path | None,
         typer.Option(metavar="PATH", help="Your copy of Fashion-MNIST: PNG folders, their zip, or IDX files."),
     ] = None
+    targets: Annotated[Path | None, typer.Option(metavar="y.npy", help="The targets of a .npy file.")] = None
     samples: Annotated[
         int | None, typer.Option(metavar="N", help="Points a class to draw (default: as many as in training).")
     ] = None
@@ -83,7 +84,7 @@ class Plot:
                     f"{self.model} does not name a data set to draw the {wanted} of: give --data spiral, or a file"
                 )
             name = str(recorded)
-        return samples_for(model, name, path=self.path, samples=self.samples, seed=self.seed)
+        return samples_for(model, name, path=self.path, samples=self.samples, seed=self.seed, targets=self.targets)
 
     def _history(self) -> History:
         """That of the file named, or of a checkpoint; a model file has none."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
@@ -14,11 +14,12 @@ from ...callbacks import Checkpoint
 from ...checks import count
 from ...errors import ArgumentError, FileError
 from ...model import Model
-from ..files import check_animation, check_different, check_picture, check_writable
+from ..files import check_animation, check_different, check_picture, check_report, check_writable
 from ..guard import INTERRUPTED, Interrupted
 from ..pictures import draw
 from ..result import Result
 from ..tasks import Task
+from .page import write_page
 
 # How many pictures an animation has, about.
 FRAMES = 40
@@ -46,12 +47,21 @@ class OutputOptions:
     animate: Annotated[
         Path | None, _output(metavar="FILE.gif", help="Show how the regions of spiral or vertical form (extra plot).")
     ] = None
+    report: Annotated[
+        Path | None,
+        _output(
+            metavar="FILE.html",
+            help="Write a page about the run: curves, pictures, settings, environment (extra plot).",
+        ),
+    ] = None
     history: Annotated[
         Path | None, _output(metavar="FILE.csv", help="Write losses and accuracies of all epochs here.")
     ] = None
     profile: Annotated[
         bool, _output("--profile", help="Say after training where a step's time goes, by layer and op.")
     ] = False
+    #: What was typed, where this was read from a command line.
+    command_line: ClassVar[str | None] = None
     quiet: Annotated[bool, _output("--quiet", help="Print the final figures only.")] = False
     json: Annotated[bool, _output("--json", help="Print one JSON document and nothing else.")] = False
 
@@ -65,9 +75,12 @@ class OutputOptions:
             check_animation("--animate", self.animate)
         if self.plot is not None:
             check_picture("--plot", self.plot)
+        if self.report is not None:
+            check_report("--report", self.report)
         check_writable("--save", self.save)
         check_writable("--history", self.history)
         files = {"--save": self.save, "--history": self.history, "--plot": self.plot, "--animate": self.animate}
+        files["--report"] = self.report
         check_different({option: path for option, path in files.items() if path is not None})
 
     def checkpoints(self) -> list[Checkpoint]:
@@ -96,6 +109,8 @@ class OutputOptions:
         if self.plot is not None:
             data = task.training if task.fresh_name == "fresh" else task.fresh
             draw(self.plot, model, task.kind, *data, class_names=task.class_names)
+        if self.report is not None:
+            write_page(self.report, result, vars(self), self.command_line)
 
     @contextlib.contextmanager
     def history_kept(self, model: Model, epochs: Any) -> Iterator[None]:
