@@ -7,7 +7,7 @@ which samples make up a batch is decided on the device, by a shuffled order and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -89,6 +89,14 @@ def batch_sizes(n_samples: int, batch_size: int) -> list[int]:
     return [batch_size] * (n_samples // batch_size) + ([rest] if rest else [])
 
 
+class Data(NamedTuple):
+    """Samples that were checked: inputs, targets, and weights relative to their mean, if they have any."""
+
+    inputs: Any
+    targets: Any
+    weights: Any = None
+
+
 @dataclass
 class Batch:
     """The buffers of one batch size, and how to fill them; `load` is part of a step."""
@@ -96,6 +104,7 @@ class Batch:
     inputs: Any
     targets: Any
     size: int
+    weights: Any = None
     source: Batches | None = None
     offsets: Any = None
     indices: Any = None
@@ -108,15 +117,17 @@ class Batch:
         ops.batch_indices(source.order, source.position, self.offsets, out=self.indices)
         ops.gather(source.inputs, self.indices, out=self.inputs)
         ops.gather(source.targets, self.indices, out=self.targets)
+        if self.weights is not None:
+            ops.gather(source.weights, self.indices, out=self.weights)
         ops.advance(self.size, state=source.position)
 
 
 class Batches:
     """The batches of a data set on the device: full ones, and a last short one where the size does not divide."""
 
-    def __init__(self, xp: Backend, inputs: Any, targets: Any, batch_size: int) -> None:
+    def __init__(self, xp: Backend, inputs: Any, targets: Any, batch_size: int, weights: Any = None) -> None:
         self.xp = xp
-        self.inputs, self.targets = inputs, targets
+        self.inputs, self.targets, self.weights = inputs, targets, weights
         n = len(inputs)
         self.sizes = batch_sizes(n, batch_size)
         self.whole = batch_size == n
@@ -126,12 +137,13 @@ class Batches:
     def batch(self, size: int) -> Batch:
         """The buffers for a batch of that size."""
         if self.whole:
-            return Batch(self.inputs, self.targets, size)
+            return Batch(self.inputs, self.targets, size, self.weights)
         xp = self.xp
         return Batch(
             inputs=xp.empty((size, *self.inputs.shape[1:]), dtype=self.inputs.dtype),
             targets=xp.empty((size, *self.targets.shape[1:]), dtype=self.targets.dtype),
             size=size,
+            weights=None if self.weights is None else xp.empty(size),
             source=self,
             offsets=xp.arange(size, dtype=xp.index_dtype),
             indices=xp.empty(size, dtype=xp.index_dtype),

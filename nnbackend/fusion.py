@@ -54,15 +54,15 @@ class Ending:
         self.layer, self.loss = layer, loss
         loss.leave_out("")
 
-    def forward(self, inputs: Any, targets: Any, *, training: bool, out: Any) -> Any:
+    def forward(self, inputs: Any, targets: Any, weights: Any = None, *, training: bool, out: Any) -> Any:
         """The data loss into `out`; returns the predictions."""
         predictions = self.layer.forward(inputs, training=training)
-        self.loss.data_loss(predictions, targets, out=out)
+        self.loss.data_loss(predictions, targets, weights=weights, out=out)
         return predictions
 
-    def backward(self, targets: Any) -> Any:
+    def backward(self, targets: Any, weights: Any = None) -> Any:
         """The gradient of the data loss with respect to the last layer's inputs."""
-        self.loss.dinputs = self.loss.gradient(self.layer.output, targets)
+        self.loss.dinputs = self.loss.data_gradient(self.layer.output, targets, weights)
         return self.layer.backward(self.loss.dinputs)
 
 
@@ -75,15 +75,15 @@ class JoinedEnding(Ending):
         self.joined = joined
         joined.place(layer.xp)
 
-    def forward(self, inputs: Any, targets: Any, *, training: bool, out: Any) -> Any:
+    def forward(self, inputs: Any, targets: Any, weights: Any = None, *, training: bool, out: Any) -> Any:
         """The data loss into `out`; returns the predictions."""
-        self.joined.data_loss(inputs, targets, out=out)
+        self.joined.data_loss(inputs, targets, weights=weights, out=out)
         self.layer.inputs, self.layer.output = inputs, self.joined.output
         return self.layer.output
 
-    def backward(self, targets: Any) -> Any:
+    def backward(self, targets: Any, weights: Any = None) -> Any:
         """The gradient of the data loss with respect to the activation's inputs."""
-        self.layer.dinputs = self.joined.gradient(self.layer.output, targets)
+        self.layer.dinputs = self.joined.data_gradient(self.layer.output, targets, weights)
         return self.layer.dinputs
 
 

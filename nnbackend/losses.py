@@ -42,10 +42,23 @@ class Loss(OnBackend):
 
     # -- what callers use ----------------------------------------------------------------------------------------------
 
-    def data_loss(self, predictions: Any, targets: Any, *, out: Any = None) -> Any:
-        """The mean loss of a batch whose targets have been checked: a device scalar."""
+    def data_loss(self, predictions: Any, targets: Any, *, weights: Any = None, out: Any = None) -> Any:
+        """The mean loss of a batch whose targets have been checked: a device scalar.
+
+        With `weights` (n,), relative to their mean over all samples, 1/n · Σ w · loss (see `nnbackend.weights`).
+        """
         samples = self.sample_losses(predictions, targets)
-        return self.xp.ops.mean(samples, out=self.buffer("data_loss", ()) if out is None else out)
+        out = self.buffer("data_loss", ()) if out is None else out
+        if weights is None:
+            return self.xp.ops.mean(samples, out=out)
+        return self.xp.ops.weighted_mean(samples, weights, out=out)
+
+    def data_gradient(self, predictions: Any, targets: Any, weights: Any = None) -> Any:
+        """The gradient of `data_loss` with these weights with respect to `predictions`."""
+        dvalues = self.gradient(predictions, targets)
+        if weights is None:
+            return dvalues
+        return self.xp.ops.weigh(dvalues, weights, out=self.buffer("weighted_dinputs", dvalues.shape))
 
     def forward(self, predictions: Any, targets: Any) -> Any:
         """The loss of every sample, shape (n,), after a check of the targets."""

@@ -26,6 +26,7 @@ from .parameters import ParameterBuffer, layer_names
 from .passes import Records, batches_of, measuring_size, pass_of
 from .streams import HostRows, rows_to_stream
 from .training import Callback, PrintLines, TrainingRun
+from .weights import Weights
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,9 @@ class Model:
         epochs: int = 1,
         batch_size: int | None = None,
         shuffle: bool = True,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: tuple[Any, ...] | None = None,
+        sample_weights: Any = None,
+        class_weights: Mapping[int, float] | str | None = None,
         print_every: int | None = None,
         callbacks: Sequence[Callback] = (),
         stream: bool | None = None,
@@ -209,6 +212,11 @@ class Model:
         `batch_size` a step uses all samples; else batches are drawn in an order shuffled anew for each epoch from the
         model's seed (`shuffle=False`: as they come), the last one short. `validation_data=(X, y)` is evaluated after
         every epoch. Lines are printed every `print_every` epochs (None: about ten in all; 0: none).
+
+        `sample_weights` (samples,) says how much each sample counts: data_loss = Σ wᵢ · lossᵢ / Σ wᵢ, so that only ratios matter,
+        and a sample of weight 0 is left out; `class_weights={0: 1.0, 1: 5.0}` does so for classes (others: 1), and "balanced"
+        makes all classes count as much. Both given are multiplied; how batches share them is said in `nnbackend.weights`.
+        Accuracies count each sample once. Validation data have weights if they bring some, (X, y, sample_weights).
 
         Data that do not fit on the device, and files mapped into memory (`numpy.load(file, mmap_mode="r")`) that would take
         more than half of what is free, stay where they are and come in batch by batch, the next while one is computed;
@@ -230,13 +238,14 @@ class Model:
         self.finalize()
         built = self.built
         built.need(loss=True, optimizer=True)
-        data = built.prepare(X, y, for_training=True, stream=stream)
+        data = built.data(X, y, Weights(sample_weights, class_weights), for_training=True, stream=stream)
         validation = None
         if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-                raise DataError("validation_data: expected a pair (X, y)")
+            if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+                raise DataError("validation_data: expected a pair (X, y), or (X, y, sample_weights)")
+            X_validation, y_validation, *given = validation_data
             try:
-                validation = built.prepare(*validation_data, stream=None)
+                validation = built.data(X_validation, y_validation, Weights(*given))
             except DataError as error:
                 raise about_validation(error) from None
         every = max(1, epochs // 10) if print_every is None else print_every
@@ -255,16 +264,24 @@ class Model:
         return run.run()
 
     @on_device
-    def evaluate(self, X: Any, y: Any, *, batch_size: int | None = None, stream: bool | None = None) -> Evaluation:
+    def evaluate(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        batch_size: int | None = None,
+        sample_weights: Any = None,
+        stream: bool | None = None,
+    ) -> Evaluation:
         """Losses and accuracy on a data set, weighted by batch size; nothing is learned, nothing dropped.
 
-        `stream` as in `train`.
+        `sample_weights` and `stream` as in `train`.
         """
         self.finalize()
         built = self.built
         built.need(loss=True)
-        inputs, targets = built.prepare(X, y, stream=stream)
-        batches = batches_of(self.xp, inputs, targets, measuring_size(batch_size, inputs))
+        data = built.data(X, y, Weights(sample_weights), stream=stream)
+        batches = batches_of(self.xp, data, measuring_size(batch_size, data.inputs))
         records = Records(self.xp, len(batches.sizes))
         evaluation = pass_of(self, batches, records, built.evaluation_step)
         with self.xp.quiet(), self.xp.op_scope:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .activations import Linear, ReLU
 from .backend import Backend
 from .backend.base import converted
-from .batches import Batch, check_inputs_shape, host_targets, prepare_inputs, target_dtype
+from .batches import Batch, Data, check_inputs_shape, host_targets, prepare_inputs, target_dtype
 from .errors import ArgumentError, StateError
 from .fusion import Ending, join_ending, join_layers
 from .layers import Dense, Dropout, Layer
@@ -22,7 +22,8 @@ from .losses import (
 )
 from .optimizers import Optimizer
 from .parameters import Parameter, ParameterBuffer
-from .streams import rows_to_stream
+from .streams import rows_to_stream, selected
+from .weights import NO_WEIGHTS, Weights
 
 if TYPE_CHECKING:
     from .model import Model
@@ -187,7 +188,19 @@ class Network:
             if needed and getattr(self.model, name) is None:
                 raise StateError(f"the model has no {name}: give it one, model.set({name}={EXAMPLES[name]})")
 
-    def prepare(self, X: Any, y: Any, *, for_training: bool = False, stream: bool | None = False) -> tuple[Any, Any]:
+    def prepare(self, X: Any, y: Any, *, for_training: bool = False) -> tuple[Any, Any]:
+        """Inputs and targets on the device, checked."""
+        return self.data(X, y, for_training=for_training, stream=False)[:2]
+
+    def data(
+        self,
+        X: Any,
+        y: Any,
+        weights: Weights = NO_WEIGHTS,
+        *,
+        for_training: bool = False,
+        stream: bool | None = None,
+    ) -> Data:
         """Data, checked: on the device, or where they are to be streamed (`rows_to_stream`), on the host."""
         assert self.loss is not None
         assert self.accuracy is not None
@@ -201,10 +214,17 @@ class Network:
                 inputs = prepare_inputs(xp, X, model.n_inputs)
         n_outputs = self.n_outputs if self.n_outputs is not None else inputs.shape[1]
         host = host_targets(xp, y, len(inputs), n_outputs, self.loss)
+        relative = None
+        if weights.given:
+            settled = weights.settle(xp, host, self.loss, n_outputs)
+            if settled.kept is not None:
+                inputs, host = selected(xp, inputs, settled.kept), host[settled.kept]
+            relative = settled.relative
         if for_training:
             self.accuracy.init(host)
-        dtype = target_dtype(xp, host)
-        return inputs, converted(host, dtype) if rows is not None else xp.asarray(host, dtype=dtype)
+        bring = converted if rows is not None else xp.asarray
+        targets = bring(host, dtype=target_dtype(xp, host))
+        return Data(inputs, targets, None if relative is None else bring(relative, dtype=xp.dtype))
 
     def forward(self, inputs: Any, *, training: bool = False) -> Any:
         """The predictions."""
@@ -232,7 +252,7 @@ class Network:
         parts: dict[str, Callable[[], Any]] = {
             "batch": batch.load,
             "forward": partial(self.measure, batch, training=True),
-            "backward": partial(self.backward, batch.targets),
+            "backward": partial(self.backward, batch.targets, batch.weights),
         }
         if self.model.optimizer is not None:
             parts["update"] = partial(self.optimizer.update, self.parameters)
@@ -250,7 +270,7 @@ class Network:
         self._targets = targets
         data_loss, regularization_loss, accuracy, _ = self.measured
         inputs = self._before_last(batch.inputs, training)
-        predictions = self.ending.forward(inputs, targets, training=training, out=data_loss)
+        predictions = self.ending.forward(inputs, targets, batch.weights, training=training, out=data_loss)
         if self.penalized:
             xp.ops.assign(0.0, out=regularization_loss)
         for parameter in self.penalized:
@@ -262,10 +282,10 @@ class Network:
         assert self.loss is not None
         return targets if targets is self._targets else self.loss._checked(self.last.output, targets)
 
-    def backward(self, targets: Any) -> Any:
+    def backward(self, targets: Any, weights: Any = None) -> Any:
         """All gradients, from the end to the front."""
         assert self.ending is not None
-        dvalues = self.ending.backward(targets)
+        dvalues = self.ending.backward(targets, weights)
         for stage in reversed(self.stages):
             dvalues = stage.backward(dvalues)
         return dvalues

@@ -205,6 +205,16 @@ def mean(xp: Any, values: Any, *, out: Any) -> Any:
     return xp.divide(values.sum(), values.size, out=out)
 
 
+def weighted_mean(xp: Any, values: Any, weights: Any, *, out: Any) -> Any:
+    """out = 1/n · Σ w · v, shape (): the data loss of samples with weights relative to their mean"""
+    return mean(xp, values * weights, out=out)
+
+
+def weigh(xp: Any, values: Any, weights: Any, *, out: Any) -> Any:
+    """out = w · values, row by row: the gradient of that loss, from that of the mean"""
+    return xp.multiply(values, weights[:, xp.newaxis], out=out)
+
+
 # -- penalties (book, chapter 14) -----------------------------------------------------------------------------------------
 
 
@@ -341,8 +351,7 @@ def adamw(
     state: Any,
 ) -> Any:
     """w -= learning_rate · weight_decay · w;  then as `adam`"""
-    values, *_ = state
-    values -= (weight_decay * learning_rate) * values
+    state[0][...] -= (weight_decay * learning_rate) * state[0]
     return adam(xp, grads, step_sizes, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, state=state)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .backend import Backend
-from .batches import Batch, Batches, check_batch_size
+from .batches import Batch, Batches, Data, check_batch_size
 from .errors import ArgumentError
 from .history import measured_row
 from .streams import STREAMED_BATCH, HostRows, StreamedBatches, host_order
@@ -164,11 +164,10 @@ def measuring_size(batch_size: int | None, inputs: Any) -> int:
     return check_batch_size(batch_size, len(inputs))
 
 
-def batches_of(xp: Backend, inputs: Any, targets: Any, batch_size: int) -> Batches | StreamedBatches:
+def batches_of(xp: Backend, data: Data, batch_size: int) -> Batches | StreamedBatches:
     """The batches of prepared data, wherever these are."""
-    if isinstance(inputs, HostRows):
-        return StreamedBatches(xp, inputs, targets, batch_size)
-    return Batches(xp, inputs, targets, batch_size)
+    kind = StreamedBatches if isinstance(data.inputs, HostRows) else Batches
+    return kind(xp, data.inputs, data.targets, batch_size, data.weights)
 
 
 def pass_of(model: Model, batches: Batches | StreamedBatches, records: Records, step_parts: Parts) -> Pass:

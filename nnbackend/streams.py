@@ -55,12 +55,41 @@ class HostRows:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def number(self, row: int) -> int:
+        """The number that a row has for its owner, for messages."""
+        return row
+
     def read(self, selection: Selection, out: np.ndarray) -> None:
         """The selected rows into `out`, in its dtype."""
         if isinstance(selection, slice) or self.array.dtype != out.dtype:
             np.copyto(out, self.array[selection], casting="same_kind" if self.array.dtype.kind == "f" else "unsafe")
         else:
             np.take(self.array, selection, axis=0, out=out, mode="clip")  # with a mode, NumPy writes straight into out
+
+
+class KeptRows(HostRows):
+    """Some rows of others."""
+
+    def __init__(self, rows: HostRows, kept: np.ndarray) -> None:
+        self.rows, self.kept = rows, kept
+        self.shape = (len(kept), *rows.shape[1:])
+        self.ndim = rows.ndim
+        self.nbytes = rows.nbytes // len(rows) * len(kept)
+
+    def number(self, row: int) -> int:
+        """The number of the row among all of them."""
+        return self.rows.number(int(self.kept[row]))
+
+    def read(self, selection: Selection, out: np.ndarray) -> None:
+        """The selected rows into `out`, in its dtype."""
+        self.rows.read(self.kept[selection], out)
+
+
+def selected(xp: Backend, inputs: Any, kept: np.ndarray) -> Any:
+    """These samples, wherever they are."""
+    if isinstance(inputs, HostRows):
+        return KeptRows(inputs, kept)
+    return xp.take(inputs, xp.asarray(kept), axis=0)
 
 
 def rows_to_stream(xp: Backend, data: Any, stream: bool | None) -> HostRows | None:
@@ -95,8 +124,10 @@ def _fits(xp: Backend, data: np.ndarray) -> bool:
 class StreamedBatches:
     """The batches of samples on the host. `epoch` hands them out, each in one of two sets of buffers that take turns."""
 
-    def __init__(self, xp: Backend, inputs: HostRows, targets: np.ndarray, batch_size: int) -> None:
-        self.xp, self.inputs, self.targets = xp, inputs, targets
+    def __init__(
+        self, xp: Backend, inputs: HostRows, targets: np.ndarray, batch_size: int, weights: np.ndarray | None = None
+    ) -> None:
+        self.xp, self.inputs, self.targets, self.weights = xp, inputs, targets, weights
         self.sizes = batch_sizes(len(inputs), batch_size)
         self.batch_size = batch_size
         self.whole = batch_size == len(inputs)
@@ -108,16 +139,20 @@ class StreamedBatches:
         ]
         #: The batches by size, for each set of buffers.
         self.slots = [
-            {size: Batch(inputs.array, targets.array, size) for size, (inputs, targets) in slot.items()}
+            {
+                size: Batch(inputs.array, targets.array, size, weights[0].array if weights else None)
+                for size, (inputs, targets, *weights) in slot.items()
+            }
             for slot in self._uploads
         ]
 
-    def _make(self, size: int) -> tuple[Any, Any]:
-        targets = self.targets
-        return (
-            self.xp.upload((size, *self.inputs.shape[1:]), self.xp.dtype),
-            self.xp.upload((size, *targets.shape[1:]), targets.dtype),
-        )
+    def _make(self, size: int) -> list[Any]:
+        targets, xp = self.targets, self.xp
+        made = [
+            xp.upload((size, *self.inputs.shape[1:]), xp.dtype),
+            xp.upload((size, *targets.shape[1:]), targets.dtype),
+        ]
+        return made if self.weights is None else [*made, xp.upload((size,), xp.dtype)]
 
     def start_epoch(self, order: np.ndarray | None = None) -> None:
         """Begin at the front again, in a new order if one is given."""
@@ -153,9 +188,12 @@ class StreamedBatches:
         selection: Selection = slice(start, start + size)
         if self._order is not None:
             selection = self._order[selection]
-        inputs, targets = self._uploads[number % len(self._uploads)][size]
+        inputs, targets, *weights = self._uploads[number % len(self._uploads)][size]
         inputs.refill(lambda out: self._read(selection, out))
         targets.refill(lambda out: np.copyto(out, self.targets[selection]))
+        if self.weights is not None:
+            given = self.weights[selection]
+            weights[0].refill(lambda out: np.copyto(out, given))
 
     def _read(self, selection: Selection, out: np.ndarray) -> None:
         with np.errstate(all="ignore"):
@@ -165,7 +203,7 @@ class StreamedBatches:
         rows = np.isfinite(out).all(axis=1)
         if not rows.all():
             bad = int(np.argmin(rows))
-            row = selection.start + bad if isinstance(selection, slice) else int(selection[bad])
+            row = self.inputs.number(selection.start + bad if isinstance(selection, slice) else int(selection[bad]))
             raise DataError(
                 f"row {row} of X holds NaN, infinity or a number too large for {out.dtype}: remove or repair that sample"
             )

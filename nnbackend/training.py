@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from .batches import about_validation
+from .batches import Data, about_validation
 from .errors import DataError, NonFiniteLossError, StateError
 from .history import History, format_row
 from .passes import Records, batches_of, measuring_size, pass_of, training_size
+from .weights import digest
 
 if TYPE_CHECKING:
     from .model import Model
@@ -91,12 +92,12 @@ class TrainingRun:
     def __init__(
         self,
         model: Model,
-        data: tuple[Any, Any],
+        data: Data,
         *,
         epochs: int,
         batch_size: int | None,
         shuffle: bool,
-        validation: tuple[Any, Any] | None,
+        validation: Data | None,
         report_every: int,
         callbacks: Sequence[Callback],
     ) -> None:
@@ -107,19 +108,22 @@ class TrainingRun:
         self.last_epoch = model.epoch + epochs
         self.history = History()
         self.stop = False
-        batches = batches_of(xp, *data, training_size(batch_size, data[0]))
+        batches = batches_of(xp, data, training_size(batch_size, data.inputs))
         sizes = [len(batches.sizes)]
         self._shuffles = shuffle and not batches.whole
         #: What the data and their order are like: a resumed run must have the same.
-        self.settings = {
-            "samples": len(data[0]),
+        self.settings: dict[str, Any] = {
+            "samples": len(data.inputs),
             "batch_size": batches.sizes[0],
             "shuffle": shuffle,
-            "validation_samples": None if validation is None else len(validation[0]),
+            "validation_samples": None if validation is None else len(validation.inputs),
         }
+        if data.weights is not None:
+            host = data.weights if isinstance(data.weights, np.ndarray) else xp.to_host(data.weights)
+            self.settings["weights"] = digest(host)
         if validation is not None:
-            size = batch_size and min(batch_size, len(validation[0]))
-            checking = batches_of(xp, *validation, measuring_size(size, validation[0]))
+            size = batch_size and min(batch_size, len(validation.inputs))
+            checking = batches_of(xp, validation, measuring_size(size, validation.inputs))
             sizes.append(len(checking.sizes))
         self.steps_per_epoch = sizes[0]
         self._rows_per_epoch = sum(sizes)

@@ -186,7 +186,12 @@ WITHOUT_KERNEL = {
     *("relu", "multiply", "assign"),
     *("dropout_mask", "binary_predictions", "regression_hits"),  # these and the next for nnbackend.book
     *("bias_corrections", "adam_unfolded"),
-    *("clip_factor", "scale"),  # only where gradients are clipped, and a sum that the array library makes well
+    *(
+        "clip_factor",
+        "scale",
+        "weighted_mean",
+        "weigh",
+    ),  # for those who clip or weigh; two calls, and sums it makes well
 }
 
 # Ops that sum nothing and take no exponential or logarithm: the kernel's numbers are the reference's, to the bit.

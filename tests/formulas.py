@@ -451,6 +451,16 @@ FORMULAS: Mapping[str, Formula] = {
     "mean": Formula(
         normal("n"), lambda v: np.array(sum(v) / len(v)), "sum", "n", lambda v: float(abs(v).sum() / len(v))
     ),
+    "weighted_mean": Formula(
+        lambda rng, n, k: Arguments([rng.standard_normal(n), rng.random(n)]),
+        lambda v, w: np.array(sum(a * b for a, b in zip(v, w, strict=True)) / len(v)),
+        "sum",
+        "n",
+        lambda v, w: float((w * abs(v)).sum() / len(v)),
+    ),
+    "weigh": Formula(
+        lambda rng, n, k: Arguments([rng.standard_normal((n, k)), rng.random(n)]), lambda v, w: (v.T * w).T, least=0
+    ),
     "penalty": Formula(draw_penalty(shaped=False), penalty, "sum", "nk"),
     "penalty_gradient": Formula(draw_penalty(shaped=True), penalty_gradient),
     "categorical_accuracy": Formula(draw_probabilities, categorical_accuracy),

@@ -110,7 +110,7 @@ SIGNS = [
     Mutant("adagrad", "values -= learning_rate", "values += learning_rate"),
     Mutant("rmsprop", "values -= learning_rate", "values += learning_rate"),
     Mutant("adam", "values -= rate", "values += rate"),
-    Mutant("adamw", "values -= (weight_decay", "values += (weight_decay"),
+    Mutant("adamw", "-= (weight_decay", "+= (weight_decay"),
     Mutant("adam_unfolded", "values -= learning_rate", "values += learning_rate"),
 ]
 
@@ -134,6 +134,8 @@ SLIPS = [
     Mutant("mean_squared_error_backward", "2 / predictions.size", "2 / len(predictions)"),
     Mutant("mean_absolute_error", "xp.abs(targets - predictions)", "(targets - predictions)"),
     Mutant("mean", "values.size", "values.size + 1"),
+    Mutant("weighted_mean", "values * weights", "values"),
+    Mutant("weigh", "weights[:, xp.newaxis]", "1"),
     Mutant("penalty", "l1 * xp.abs(parameters).sum()", "l1 * parameters.sum()"),
     Mutant("penalty", "state += l2 *", "state += 2 * l2 *"),
     Mutant("penalty_gradient", "parameters >= 0", "parameters > 0"),

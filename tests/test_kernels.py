@@ -68,6 +68,8 @@ CASES = {name: case for name, case in SHARED_CASES.items() if name not in WITHOU
     "gather": _gather,
     "record": _record,
     "clip_factor": lambda m, n, k: call(m.real(n * k), limit=float(n), out=(m.out(1, dtype="float64"), m.out(1))),
+    "weighted_mean": lambda m, n, k: call(m.real(n * k), m.positive(n * k), out=m.out()),
+    "weigh": lambda m, n, k: call(m.real(n, k), m.positive(n), out=m.out(n, k)),
     "scale": lambda m, n, k: call(m.real(n * k), m.number(0.3), out=m.out(n * k)),
     "assign": _assign,
 }

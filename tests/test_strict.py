@@ -560,6 +560,8 @@ OPS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
     "mean_absolute_error": ((INPUTS, ONE_HOT), {}, (5,)),
     "mean_absolute_error_backward": ((INPUTS, ONE_HOT), {}, (5, 3)),
     "mean": ((INPUTS,), {}, ()),
+    "weighted_mean": ((INPUTS[:, 0], INPUTS[:, 1]), {}, ()),
+    "weigh": ((INPUTS, INPUTS[:, 1]), {}, (5, 3)),
     "penalty": ((PARAMETERS,), {"l1": 0.1, "l2": 0.2}, (np.array(0.5),)),
     "penalty_gradient": ((PARAMETERS,), {"l1": 0.1, "l2": 0.2}, (GRADS,)),
     "categorical_accuracy": ((INPUTS, LABELS), {}, ()),

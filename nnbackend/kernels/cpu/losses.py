@@ -173,6 +173,24 @@ def mean_absolute_error_backward_loop(predictions: Any, targets: Any, count: Any
 
 
 @loop(writes="out")
+def weighted_mean_loop(values: Any, weights: Any, out: Any) -> None:
+    """out = 1/n · Σ w · v"""
+    total = values.dtype.type(0)
+    for i in range(values.size):
+        total += values[i] * weights[i]
+    out[0] = total / values.dtype.type(values.size)
+
+
+@loop(rows="values weights out", writes="out")
+def weigh_loop(values: Any, weights: Any, out: Any) -> None:
+    """out = w · values, row by row"""
+    rows, columns = values.shape
+    for i in range(rows):
+        for j in range(columns):
+            out[i, j] = weights[i] * values[i, j]
+
+
+@loop(writes="out")
 def mean_loop(values: Any, out: Any) -> None:
     """out = mean of all values"""
     total = values.dtype.type(0)
@@ -331,6 +349,18 @@ def mean_absolute_error_backward(predictions: Any, targets: Any, *, out: Any) ->
 def mean(values: Any, *, out: Any) -> list[Step]:
     """out = mean of all values"""
     return [Step(mean_loop, flat(values, out))]
+
+
+@fast("n, n -> ()")
+def weighted_mean(values: Any, weights: Any, *, out: Any) -> list[Step]:
+    """out = 1/n · Σ w · v"""
+    return [Step(weighted_mean_loop, (values, weights, *flat(out)))]
+
+
+@fast("n m, n -> n m")
+def weigh(values: Any, weights: Any, *, out: Any) -> list[Step]:
+    """out = w · values, row by row"""
+    return [Step(weigh_loop, (values, weights, out), len(out))]
 
 
 @fast("* ~ ()")
