@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +16,7 @@ from nnbackend import ops, parity
 from nnbackend.backend import Override
 from nnbackend.parity.networks import CHAPTER_14, SUBJECTS, Subject
 from nnbackend.testing import tolerances
+from tests import cases
 
 X, Y = nn.datasets.spiral(100, 3, seed=0)
 
@@ -47,6 +50,69 @@ def test_everything_that_a_step_computes_is_compared() -> None:
         *(f"{name}.{state}" for name in parameters for state in ("momentums", "cache")),
     }  # fmt: skip
     assert next(iter(comparison.worst)) == "batch.inputs"  # in the order of computation
+
+
+# -- everything public is compared ---------------------------------------------------------------------------------------------
+
+# The ops that no step of a model runs.
+ELSEWHERE = {
+    "record": "the table of losses, which belongs to the training loop",
+    "adam_unfolded": "nnbackend.book",
+    "bias_corrections": "nnbackend.book",
+    "binary_predictions": "nnbackend.book",
+    "dropout_mask": "nnbackend.book",
+    "labels_from_one_hot": "nnbackend.book, and accuracies used by themselves: a model looks at its targets on the host",
+    "regression_hits": "nnbackend.book",
+}
+
+
+def classes_of(model: nn.Model) -> set[type]:
+    """The classes of everything that takes part in a model's steps, joins included."""
+    built = model.built
+    parts = [*model.layers, model.loss, model.optimizer, built.accuracy, vars(built.ending).get("joined")]
+    return {type(part) for part in (*parts, *(parameter.regularizer for parameter in built.penalized))}
+
+
+@pytest.mark.parametrize("base", cases.TABLES, ids=lambda base: base.__name__)
+def test_every_public_part_is_in_a_network_that_is_compared(base: type) -> None:
+    """A plain `nnbackend parity` leaves nothing out: who adds a class adds it to one of `parity.networks.SUBJECTS`."""
+    xp = nn.get_backend("cpu")
+    compared = set[type]().union(*(classes_of(subject.build(xp)) for subject in SUBJECTS))
+    public = {kind for name in nn.__all__ if isinstance(kind := getattr(nn, name), type) and issubclass(kind, base)}
+    missing = sorted(kind.__name__ for kind in public - compared - {base})
+    assert not missing, f"use {', '.join(missing)} in a network of nnbackend/parity/networks.py"
+
+
+def test_every_op_of_a_step_is_compared() -> None:
+    public = {
+        name
+        for name, op in vars(ops).items()
+        if inspect.isfunction(op) and op.__module__ == ops.__name__ and name[0] != "_"
+    }
+    used: set[str] = set()
+
+    def noted(name: str) -> Override:
+        def function(*arguments: Any, **settings: Any) -> Any:
+            used.add(name)
+            return getattr(ops, name)(xp, *arguments, **settings)
+
+        return Override(function, lambda *arguments, **settings: True)
+
+    xp = nn.Backend("noting", np, dtype="float64", overrides={name: [noted(name)] for name in public})
+    for subject in SUBJECTS:
+        parity.follow(subject.build, *subject.data(), backend=xp, steps=1, batch_size=subject.batch_size)
+    assert public - used == ELSEWHERE.keys()
+
+
+@subjects
+def test_the_networks_learn(subject: Subject) -> None:
+    """Steps that change nothing would be compared in vain."""
+    model = subject.build(nn.get_backend("cpu"))
+    losses = model.train(*subject.data(), epochs=100, batch_size=subject.batch_size, print_every=0)["data_loss"]
+    assert losses[-1] < 0.999 * losses[0]
+
+
+# -- other networks ------------------------------------------------------------------------------------------------------------
 
 
 def regression(loss: Callable[[], nn.Loss]) -> Callable[[nn.Backend], nn.Model]:
@@ -84,6 +150,98 @@ def deep(xp: nn.Backend) -> nn.Model:
 def test_other_networks_agree_too(build: Any, data: Any, backend: str) -> None:
     comparison = parity.follow(build, *data, backend=backend, steps=60)
     assert comparison.passed, str(comparison.first_beyond)
+
+
+def unscaled(n_outputs: int, last: type[nn.Layer], loss: type[nn.Loss], optimizer: nn.Optimizer) -> Any:
+    """A network on raw columns, whose logits reach the hundreds: a loss inherits the rounding of what they are sums of."""
+
+    def build(xp: nn.Backend) -> nn.Model:
+        start = [nn.Normal(float(np.sqrt(2 / width))) for width in (13, 64, 64)]
+        layers = [
+            nn.Dense(13, 64, weight_initializer=start[0]), nn.ReLU(),
+            nn.Dense(64, 64, weight_initializer=start[1]), nn.ReLU(),
+            nn.Dense(64, n_outputs, weight_initializer=start[2]), last(),
+        ]  # fmt: skip
+        return nn.Model(layers, loss=loss(), optimizer=copy.deepcopy(optimizer), backend=xp, seed=0)
+
+    return build
+
+
+def raw_columns() -> tuple[np.ndarray, np.ndarray]:
+    """Thirteen columns as a table of wines has them, up to 1,700, and three classes."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 13))
+    X[:, 4], X[:, 12] = 100 + 15 * X[:, 4], 750 + 300 * X[:, 12]
+    return X, rng.integers(0, 3, len(X))
+
+
+RAW, CLASSES = raw_columns()
+UNSCALED = [
+    (unscaled(3, nn.Softmax, nn.CategoricalCrossentropy, nn.Adam(0.001)), CLASSES),
+    (unscaled(1, nn.Sigmoid, nn.BinaryCrossentropy, nn.Adam(0.01)), CLASSES == 0),
+    (unscaled(1, nn.Linear, nn.MeanSquaredError, nn.Adam(0.01)), 3 * RAW[:, 12]),
+    (unscaled(1, nn.Linear, nn.MeanAbsoluteError, nn.RMSprop(0.01)), 3 * RAW[:, 12]),
+]
+
+
+@pytest.mark.parametrize(("build", "targets"), UNSCALED, ids=["classes", "binary", "squared", "absolute"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_sums_are_no_fault(build: Any, targets: np.ndarray, dtype: str) -> None:
+    comparison = parity.follow(build, RAW, targets, backend="cpu", dtype=dtype, steps=80, batch_size=64)
+    assert comparison.passed, str(comparison.first_beyond)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_fault_in_the_loss_is_noticed_behind_large_sums(dtype: str) -> None:
+    build, targets = UNSCALED[0]
+    comparison = parity.follow(
+        build, RAW, targets, backend=broken(dtype, "mean", scaled(1.001)), steps=5, batch_size=64
+    )
+    assert comparison.first_beyond is not None
+    assert (comparison.first_beyond.step, comparison.first_beyond.name) == (1, "data_loss")
+
+
+def test_a_model_without_an_optimizer_has_all_but_updates() -> None:
+    def build(xp: nn.Backend) -> nn.Model:
+        layers = [nn.Dense(2, 8), nn.ReLU(), nn.Dropout(0.1), nn.Dense(8, 3), nn.Softmax()]
+        return nn.Model(layers, loss=nn.CategoricalCrossentropy(), backend=xp, seed=0)
+
+    comparison = parity.follow(build, X, Y, backend="strict", steps=6, batch_size=64)
+    assert comparison.passed
+    assert {found.part for found in comparison.worst.values()} == {"forward", "backward"}
+    spoilt = parity.follow(build, X, Y, backend=broken("float64", "biases_gradient", scaled(1.01)), steps=2)
+    assert spoilt.first_beyond is not None
+    assert spoilt.first_beyond.name == "dense_2.dbiases"
+    with pytest.raises(nn.StateError, match="has no optimizer, so it stays where it is"):
+        parity.free(build, X, Y, backend="cpu", steps=2)
+
+
+def exploding(xp: nn.Backend) -> nn.Model:
+    layers = [nn.Dense(2, 8), nn.ReLU(), nn.Dense(8, 1), nn.Linear()]
+    return nn.Model(layers, loss=nn.MeanSquaredError(), optimizer=nn.SGD(1.0), backend=xp, seed=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_training_that_diverges_ends_the_comparison(dtype: str) -> None:
+    data = 1e4 * X, 1e4 * X[:, :1] + 1.0
+    comparison = parity.follow(exploding, *data, backend="cpu", dtype=dtype, steps=60)
+    assert comparison.passed
+    assert comparison.overflow is not None
+    assert comparison.overflow.step == comparison.steps < 60
+    divergence = parity.free(exploding, *data, backend="cpu", dtype=dtype, steps=60)
+    assert divergence.passed
+    assert divergence.overflow_at is not None
+    assert "the training diverges" in divergence.verdict()
+
+
+def test_a_fault_before_training_diverges_is_a_fault() -> None:
+    def spoil(result: Any) -> None:
+        result.fill(np.nan)
+
+    xp = broken("float32", "weights_gradient", spoil)
+    comparison = parity.follow(exploding, X, X[:, :1], backend=xp, steps=3)
+    assert comparison.first_beyond is not None
+    assert comparison.overflow is None
 
 
 # -- faults are named ------------------------------------------------------------------------------------------------------
@@ -262,6 +420,36 @@ def test_a_layer_that_is_wrong_everywhere_is_not_blamed_on_the_backend() -> None
     assert "careless_1.output" in sentence
 
 
+def test_of_two_backends_the_wrong_one_is_named() -> None:
+    wrong, right = broken("float32", "adam", scaled(1.01)), nn.get_backend("strict", "float32")
+    for pair in ((wrong, right), (right, wrong)):
+        comparison = parity.follow(CHAPTER_14.build, X, Y, backend=pair[0], judge=pair[1], steps=2)
+        assert comparison.first_beyond is not None
+        assert comparison.first_beyond.name == "dense_1.weights"
+        sentence = parity.which_side(CHAPTER_14.build, X, Y, comparison)
+        assert sentence.startswith(
+            "By the float64 judge, broken is wrong (broken: step 1: dense_1.weights is off by 0.01"
+        )
+        assert sentence.endswith("and the other is right.")
+
+
+def test_two_backends_may_share_a_fault() -> None:
+    pair = broken("float32", "adam", scaled(1.01)), broken("float32", "adam", scaled(0.99))
+    comparison = parity.follow(CHAPTER_14.build, X, Y, backend=pair[0], judge=pair[1], steps=1)
+    assert "both are wrong" in parity.which_side(CHAPTER_14.build, X, Y, comparison)
+
+
+def test_two_backends_may_be_twice_as_far_apart_as_one_from_the_truth() -> None:
+    """Both round, so that one and a half tolerances between them are no fault of either."""
+    pair = [broken("float32", "softmax_crossentropy_backward", scaled(1 + sign * 3e-7)) for sign in (1, -1)]
+    alone = [parity.follow(CHAPTER_14.build, X, Y, backend=xp, steps=1) for xp in pair]
+    together = parity.follow(CHAPTER_14.build, X, Y, backend=pair[0], judge=pair[1], steps=1)
+    shares = [found.worst["softmax_1.dinputs"].share for found in (*alone, together)]
+    assert shares[2] <= max(shares[:2]) + 1e-9
+    assert all(found.passed for found in (*alone, together))
+    assert 2 * shares[2] > 1  # more than one alone may be off
+
+
 # -- running freely --------------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +491,19 @@ def test_a_fault_is_not_called_chaos(dtype: str, factor: float) -> None:
     assert divergence.beyond_at is not None
     assert divergence.beyond_at <= 20
     assert "That is no chaos" in divergence.verdict()
+
+
+def slowly(xp: nn.Backend) -> nn.Model:
+    """Small steps from large parameters: what rounds is the parameters, not the gradients."""
+    layers = [nn.Dense(2, 16, weight_initializer=nn.Normal(0.5)), nn.ReLU(), nn.Dense(16, 3), nn.Softmax()]
+    return nn.Model(layers, loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(1e-4), backend=xp, seed=0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_parameters_that_round_are_no_fault(dtype: str) -> None:
+    divergence = parity.free(slowly, X, Y, backend="cpu", dtype=dtype, steps=60)
+    assert divergence.passed, divergence.verdict()
+    assert not parity.free(slowly, X, Y, backend=broken(dtype, "adam_step_sizes", scaled(1.5)), steps=60).passed
 
 
 # -- arguments -------------------------------------------------------------------------------------------------------------

@@ -17,20 +17,20 @@ from ..model import Model
 from ..parameters import layer_names
 
 
+Named = dict[str, np.ndarray]
+
+# Makes the model to compare, on the backend that it is given: the same one every time.
+Build = Callable[[Backend], Model]
+
+
 def called(backend: Backend) -> str:
-    """A backend's name, with what tells the CPU without its kernels from the CPU with them."""
-    return f"{backend.name}-reference" if backend.name == "cpu" and backend.kernels == "reference" else backend.name
+    """A backend's name, with what tells one without its kernels from one with them."""
+    return f"{backend.name}-reference" if backend.kernels == "reference" else backend.name
 
 
 def within_range(array: Any, dtype: np.dtype) -> bool:
     """Whether all elements are finite in that dtype."""
     return bool((np.abs(array) <= np.finfo(dtype).max).all())
-
-
-Named = dict[str, np.ndarray]
-
-# Makes the model to compare, on the backend that it is given: the same one every time.
-Build = Callable[[Backend], Model]
 
 
 @dataclass(frozen=True)

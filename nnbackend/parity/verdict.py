@@ -54,15 +54,16 @@ def which_side(build: Build, X: Any, y: Any, found: Comparison, *, batch_size: i
 
 def _one_of_two(build: Build, X: Any, y: Any, found: Comparison, judge: Backend, batch_size: int | None) -> str:
     """Which of two backends does not agree with a judge beside them."""
-    sides = (found.backend, found.judge)
-    asked = {called(xp): _against_judge(build, X, y, found, xp, judge, batch_size) for xp in sides}
-    wrong = {name: comparison for name, comparison in asked.items() if not comparison.passed}
+    asked = [
+        (called(xp), _against_judge(build, X, y, found, xp, judge, batch_size)) for xp in (found.backend, found.judge)
+    ]
+    wrong = [(name, comparison.first_beyond) for name, comparison in asked if not comparison.passed]
     by_judge = "By the float64 judge"
     if not wrong:
         return f"{by_judge} neither is wrong up to there: they are off in opposite directions, each by no more than rounding."
-    places = "; ".join(f"{name}: {comparison.first_beyond}" for name, comparison in wrong.items())
+    places = "; ".join(f"{name}: {first}" for name, first in wrong)
     if len(wrong) == 1:
-        return f"{by_judge}, {next(iter(wrong))} is wrong ({places}), and the other is right."
+        return f"{by_judge}, {wrong[0][0]} is wrong ({places}), and the other is right."
     return f"{by_judge}, both are wrong ({places}): look for the fault in what both use, the layer or the operation."
 
 
