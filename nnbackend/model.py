@@ -110,7 +110,8 @@ class Model:
         width = self.n_outputs
         if None not in (width, layer.n_inputs) and width != layer.n_inputs:
             raise ArgumentError(
-                f"{layer!r} takes {layer.n_inputs} inputs, but the layers before it give {width}: make both equal"
+                f"{shown(layer)} takes {shown(layer.n_inputs)} inputs, but the layers before it give {shown(width)}: "
+                "make both equal"
             )
         layer.place(self.xp)
         position = len(self.layers)

@@ -243,9 +243,20 @@ def test_pieces_of_a_picture_are_turned_to_grey_as_the_whole(monkeypatch: pytest
     for mode in ("RGBA", "RGB", "P"):
         Image.fromarray(colours).convert(mode).save(tmp_path / "a.png")
         whole = nn.datasets.load_image(tmp_path / "a.png")
-        with monkeypatch.context() as patched:
-            patched.setattr("nnbackend.datasets.images._PIECE", 16)
-            np.testing.assert_array_equal(nn.datasets.load_image(tmp_path / "a.png"), whole)
+        for piece in (30, 300):  # parts of lines, a few lines
+            with monkeypatch.context() as patched:
+                patched.setattr("nnbackend.datasets.images._PIECE", piece)
+                np.testing.assert_array_equal(nn.datasets.load_image(tmp_path / "a.png"), whole)
+
+
+def test_a_tall_picture_takes_no_longer_than_others(tmp_path: Path) -> None:
+    """It was turned to grey in thousands of small pieces."""
+    from PIL import Image
+
+    Image.new("LA", (5, 2**22), (9, 9)).save(tmp_path / "tall.png")
+    outcome = watched(nn.datasets.load_image, tmp_path / "tall.png")
+    assert outcome.fault is None
+    assert outcome.seconds < 3
 
 
 def test_an_entry_of_a_zip_file_that_unpacks_to_more_than_it_says(tmp_path: Path) -> None:

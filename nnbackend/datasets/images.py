@@ -21,7 +21,7 @@ Path = str | os.PathLike[str]
 # What is read. Not all that Pillow can: some of its readers start other programs (PostScript), and many are hardly ever used.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 MOST_PIXELS = 2**26  # more than nearly all cameras take; with all that is done to it, an image takes up to a GiB
-_PIECE = 2**11  # height and width of what is turned to grey at a time
+_PIECE = 2**22  # pixels that are turned to grey at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,7 +131,8 @@ def pillow() -> ModuleType:
         import PIL.WebPImagePlugin  # by name, or all readers that there are would be loaded to find them
     except ModuleNotFoundError:
         raise StateError("images need Pillow, which is not installed: pip install 'nnbackend[data]'") from None
-    logging.getLogger("PIL").addHandler(logging.NullHandler())  # else it writes on stderr what we say in a sentence
+    if not (log := logging.getLogger("PIL")).handlers:
+        log.addHandler(logging.NullHandler())  # else it writes on stderr what we say in a sentence
     return PIL
 
 
@@ -139,9 +140,11 @@ def _grey(image: Any, *, ground: int) -> Any:
     """An image in grey values 0 to 255, the way up it was taken. Piece by piece: on the way a pixel takes up to 16 bytes."""
     image = pillow().ImageOps.exif_transpose(image)
     grey = pillow().Image.new("L", image.size)
-    for top in range(0, image.height, _PIECE):
-        for left in range(0, image.width, _PIECE):
-            box = (left, top, min(left + _PIECE, image.width), min(top + _PIECE, image.height))
+    width = min(image.width, _PIECE)
+    height = max(1, _PIECE // width)
+    for top in range(0, image.height, height):
+        for left in range(0, image.width, width):
+            box = (left, top, min(left + width, image.width), min(top + height, image.height))
             grey.paste(_grey_piece(image.crop(box), ground), box)
     return grey
 
