@@ -217,8 +217,8 @@ def test_the_scale_of_a_target_is_folded_into_the_last_layer(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("x,y\n1,a\n2,a\n", "column 'y' is a in every row"),
-        ("x,y\n1,2.5\n2,2.5\n", "column 'y' is 2.5 in every row"),
+        ("x,y\n1,a\n2,a\n", "column 'y' is 'a' in every row"),
+        ("x,y\n1,2.5\n2,2.5\n", "column 'y' is '2.5' in every row"),
         ("x,y\n1,a\n2,\n3,b\n", "line 3, column 'y' has no value: it is the target, which is never filled in"),
         ("y\na\nb\n", "has no columns beside the target 'y'"),
         ("x,y\n1,inf\n2,1\n3,2\n", "line 2, column 'y': inf is no finite number"),

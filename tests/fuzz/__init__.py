@@ -12,6 +12,6 @@ done beside reading (importing, running, connecting, writing elsewhere). Finding
 
     readers.py       the table: who adds a reader adds an entry
     mutate.py        changes to bytes, numbers and JSON
-    model_files.py, tables.py, pictures.py, archives.py   what is odd in each format, and how it is read
+    model_files.py, tables.py, own_tables.py, pictures.py, archives.py   what is odd in each format, and how it is read
     watch.py         one reading, and the verdict
 """

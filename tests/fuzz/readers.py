@@ -13,7 +13,8 @@ from random import Random
 from typing import Any
 
 import nnbackend as nn
-from tests.fuzz import model_files, pictures, tables
+from tests.fuzz import model_files, own_tables, pictures, tables
+from tests.fuzz.mutate import edited
 from tests.fuzz.watch import Outcome, watched
 
 
@@ -42,6 +43,13 @@ READERS: dict[str, Reader] = {
     "npz": Reader(".npz", tables.npz_seeds, tables.edited_npz, tables.read_as_samples),
     "csv rows": Reader(".csv", tables.csv_seeds, tables.edited_csv, tables.read_as_rows),
     "csv samples": Reader(".csv", tables.csv_seeds, tables.edited_csv, tables.read_as_samples),
+    "table csv": Reader(".csv", own_tables.csv_seeds, tables.edited_csv, own_tables.read_own_table),
+    "table parquet": Reader(".parquet", own_tables.parquet_seeds, edited, own_tables.read_own_table),
+    "table npz": Reader(".npz", tables.npz_seeds, tables.edited_npz, own_tables.read_own_table),
+    "table npy": Reader(".npy", tables.npy_seeds, tables.edited_npy, own_tables.read_own_array),
+    "preprocessing": Reader(
+        ".json", own_tables.preprocessing_seeds, own_tables.edited_preprocessing, own_tables.read_preprocessing
+    ),
     "idx": Reader(".gz", pictures.idx_seeds, pictures.edited_idx, pictures.read_idx_file),
     "pictures": Reader(".zip", pictures.folder_seeds, pictures.edited_folder, pictures.read_folder),
     "picture": Reader(".png", pictures.image_seeds, pictures.edited_image, pictures.read_picture),

@@ -18,6 +18,9 @@ NO_VALUE, NUMBER = -1, -2
 #: The position of a cell in a list of names that it is not in.
 UNKNOWN = -2
 
+# A table with more is one whose line ends were lost.
+MOST_COLUMNS = 100_000
+
 # How many names an error lists.
 LISTED = 12
 
@@ -238,10 +241,14 @@ def listed(names: Sequence[str]) -> str:
 
 def check_names(names: Sequence[str], source: str) -> None:
     """Raise `DataError` for a name that two columns have."""
+    if len(names) > MOST_COLUMNS:
+        raise DataError(
+            f"{source} has {len(names):,} columns: expected {MOST_COLUMNS:,} at most, and a row for each sample"
+        )
     seen = dict[str, int]()
     for position, name in enumerate(names, 1):
         if name in seen:
             raise DataError(
-                f"{source} has two columns of the name {shown(name)}, {seen[name]} and {position}: give each its own"
+                f"{source} has two columns of the name {shown(name, 40)}, {seen[name]} and {position}: give each its own"
             )
         seen[name] = position

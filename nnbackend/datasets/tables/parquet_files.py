@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DataError, FileError, StateError, shown
+from ...errors import DataError, FileError, NNBackendError, StateError, shown
 from .cells import word_of
 from .columns import Choose, Chosen, ColumnBuilder, Columns, check_names
 from .spool import Spool
@@ -60,9 +60,9 @@ def _reading(path: str, pa: Any) -> Iterator[None]:
     """A block whose errors are those of this file."""
     try:
         yield
-    except (FileError, DataError):
+    except NNBackendError:
         raise
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError) as error:  # letters that are no UTF-8 are a ValueError
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise FileError(f"{path} is damaged, or no Parquet file ({reason}): get a new copy") from error
     except OSError as error:

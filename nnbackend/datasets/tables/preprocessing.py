@@ -64,8 +64,9 @@ class Preprocessing:
         """Which columns of a file to read: its features, and the target where it is there."""
         wanted: list[Any] = [*self.features, *([self.target] if self.target is not None else [])]
         if named and self.named:
-            there = [one for one in wanted if one.name in names]
-            return [Chosen(names.index(one.name), one.name, getattr(one, "as_words", False)) for one in there]
+            at = {name: position for position, name in enumerate(names)}
+            there = [one for one in wanted if one.name in at]
+            return [Chosen(at[one.name], one.name, getattr(one, "as_words", False)) for one in there]
         if len(names) == self.n_columns:  # without names, the columns are those of the file it learned from
             return [Chosen(one.position, names[one.position], getattr(one, "as_words", False)) for one in wanted]
         return [Chosen(i, name) for i, name in enumerate(names)]

@@ -41,7 +41,7 @@ def decide(columns: Columns, name: str, found: Found, task: str) -> Decision:
     distinct = column.distinct()
     if len(distinct) == 1:
         raise DataError(
-            f"{columns.source}, column {shown(name)} is {distinct[0]} in every row: a target needs two different values; "
+            f"{columns.source}, column {shown(name)} is {shown(distinct[0], 40)} in every row: a target needs two different values; "
             "choose another column with target="
         )
     if task != "auto":
