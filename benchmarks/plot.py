@@ -53,7 +53,10 @@ def performance(document: Document, path: Path) -> None:
                 f"{time:.3g}×", (max(time, 1), place), (3, 0), textcoords="offset points", va="center", fontsize=8
             )
     axes.axvline(1, color="black", linewidth=1.5)
-    axes.set(xscale="log", xlabel="how many times as long as nnbackend (right of the line: nnbackend is quicker)")
+    axes.set_xscale("log")
+    figure.supxlabel(
+        "how many times as long as nnbackend it takes (right of the line: nnbackend is quicker)", fontsize=10
+    )
     axes.set_yticks(range(len(rows)), [f"{row.name}\nnnbackend: {row.ours}" for row in rows], fontsize=9)
     axes.invert_yaxis()
     _ticks(axes, [time for row in rows for time in row.times.values()])

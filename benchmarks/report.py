@@ -32,19 +32,19 @@ def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], w
 
 
 def workload(result: Result) -> Table:
-    """A workload's peers, with times and ratios; those that were left out, with the reason, where it is worth knowing."""
+    """A workload's peers, with times and ratios; then those that were left out, each with the reason."""
+    on_device = any(peer["device_peak_bytes"] for peer in result.peers.values())
+    headings = ["peer", "median", "least", f"{OURS} takes", "peak memory", *(["of the GPU"] if on_device else [])]
     rows = []
     for name, peer in result.peers.items():
         ratio = result.ratio(OURS, name)
-        rows.append([
-            name, duration(peer["seconds"]), duration(min(peer["times"])),
-            "" if ratio is None or name == OURS else f"{ratio:.2f} of it",
-            mebibytes(peer["peak_bytes"]), mebibytes(peer["device_peak_bytes"]),
-            "" if peer["loss"] is None else f"{peer['loss']:.5f}", peer["versions"],
-        ])  # fmt: skip
-    rows += [[name, *[""] * 6, reason] for name, reason in result.absent.items()]
-    headings = ["peer", "median", "least", f"{OURS} takes", "peak memory", "of the GPU", "loss", "versions"]
-    return _table(f"{result.workload}: time a {result.unit}", headings, rows, ("peer", "versions"))
+        takes = "" if ratio is None or name == OURS else f"{ratio:.2f} of it"
+        row = [name, duration(peer["seconds"]), duration(min(peer["times"])), takes, mebibytes(peer["peak_bytes"])]
+        row += [mebibytes(peer["device_peak_bytes"])] if on_device else []
+        rows.append([*row, "" if peer["loss"] is None else f"{peer['loss']:.5f}", peer["versions"]])
+    rows += [[name, *[""] * len(headings), reason] for name, reason in result.absent.items()]
+    title = f"{result.workload}: time {'an' if result.unit == 'epoch' else 'a'} {result.unit}"
+    return _table(title, [*headings, "loss", "versions"], rows, ("peer", "versions"))
 
 
 def startup(rows: dict[str, float]) -> Table:

@@ -14,6 +14,8 @@ from ..settings import Setting
 from ..workloads import Workload
 from . import BasePeer
 
+GPU = "cuda"
+
 
 def gpu_refusal(setting: Setting) -> str:
     """Why a peer that is for GPUs does not run, or ""."""
@@ -54,7 +56,7 @@ class Net(nn.Module):
 class Peer(BasePeer):
     def __init__(self, workload: Workload, setting: Setting) -> None:
         super().__init__(workload, setting)
-        self.device = torch.device("cuda" if setting.on_gpu else "cpu")
+        self.device = torch.device(GPU if setting.on_gpu else "cpu")
         set_precision(workload.precision)
         torch.set_flush_denormal(True)  # else dead units slow its Adam down after some thousand steps
         self.data = torch.from_numpy(self.X).to(self.device), torch.from_numpy(self.y).to(self.device)
