@@ -42,12 +42,22 @@ def prepare_inputs(xp: Backend, data: Any, n_inputs: int | None, *, first: int =
 def check_inputs_shape(shape: tuple[int, ...], n_inputs: int | None) -> None:
     """Raise `DataError` for inputs that are no table of samples and features, or have other features than the model takes."""
     if len(shape) != 2:
-        hint = "; for one feature a sample, use X.reshape(-1, 1)" if len(shape) == 1 else ""
+        hint = ""
+        if len(shape) == 1 and shape[0]:
+            one_sample = shape[0] == n_inputs
+            hint = (
+                "; for one sample, use X.reshape(1, -1)"
+                if one_sample
+                else "; for one feature a sample, use X.reshape(-1, 1)"
+            )
         raise DataError(f"X has shape {shape}: expected two axes, (samples, features){hint}")
     if not shape[0] or not shape[1]:
         raise DataError(f"X has shape {shape}: expected at least one sample and one feature")
     if n_inputs is not None and shape[1] != n_inputs:
-        raise DataError(f"X has shape {shape}: the first layer expects {n_inputs} features, (samples, {n_inputs})")
+        hint = "; is it X.T?" if shape[0] == n_inputs else ""
+        raise DataError(
+            f"X has shape {shape}: the first layer expects {n_inputs} features, (samples, {n_inputs}){hint}"
+        )
 
 
 def target_dtype(xp: Backend, host: np.ndarray) -> np.dtype:

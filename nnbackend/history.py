@@ -81,7 +81,8 @@ class History(Mapping[str, list[Any]]):
         try:
             return self._columns[name]
         except KeyError:
-            raise KeyError(f"no column {name!r} in this history: {did_you_mean(name, self._columns)}") from None
+            hint = did_you_mean(name, self._columns) if self._columns else "it is empty, train first"
+            raise KeyError(f"no column {name!r} in this history: {hint}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)

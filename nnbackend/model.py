@@ -134,7 +134,7 @@ class Model:
             if part is not None:
                 if not isinstance(part, kind):
                     raise ArgumentError(
-                        f"{name} {shown(part)}: expected an object of a {kind.__name__} class, such as {EXAMPLES[name]}"
+                        f"{name} {shown(part)}: expected an object derived from nn.{kind.__name__}, such as {EXAMPLES[name]}"
                     )
                 setattr(self, name, part)
                 self._built = None

@@ -136,7 +136,7 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
     "layers that do not fit": (lambda: model(nn.Dense(2, 4), nn.Dense(5, 3)), nn.ArgumentError, ("5 inputs", "give 4")),
     "a layer twice": (lambda: (lambda relu: model(nn.Dense(2, 3), relu, relu))(nn.ReLU()), nn.ArgumentError, ("already",)),
     "a string for a loss": (lambda: model().set(loss="mse"), nn.ArgumentError, ("'mse'", "Loss")),  # type: ignore[arg-type]
-    "a class for an optimizer": (lambda: model().set(optimizer=nn.Adam), nn.ArgumentError, ("Optimizer",)),  # type: ignore[arg-type]
+    "a class for an optimizer": (lambda: model().set(optimizer=nn.Adam), nn.ArgumentError, ("derived from nn.Optimizer",)),  # type: ignore[arg-type]
     "training without a loss": (
         lambda: nn.Model([nn.Dense(2, 3)], optimizer=nn.Adam()).train(X, Y), nn.StateError, ("no loss", "set(loss="),
     ),
@@ -181,6 +181,7 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
     "an intermediate that a join leaves out": (
         lambda: (lambda m: (m.predict(X), m.layers[0].output))(model()), nn.StateError, ("fused=False",),
     ),
+    "column of an empty history": (lambda: nn.History()["loss"], KeyError, ("'loss'", "it is empty")),
     "unknown column of a history": (lambda: train()["los"], KeyError, ("did you mean 'loss'",)),
     "accuracy without precision": (
         lambda: nn.RegressionAccuracy().calculate(CPU.ones((2, 1)), CPU.ones((2, 1))), nn.StateError, ("precision",),
@@ -188,6 +189,8 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
     # -- X
     "1-D X": (lambda: train(X=X[:, 0]), nn.DataError, ("(12,)", "reshape(-1, 1)")),
     "3-D X": (lambda: train(X=X.reshape(3, 4, 2)), nn.DataError, ("(3, 4, 2)",)),
+    "one sample as 1-D X": (lambda: model().predict(X[0]), nn.DataError, ("(2,)", "for one sample", "reshape(1, -1)")),
+    "X the other way round": (lambda: train(X=X.T), nn.DataError, ("(2, 12)", "2 features", "is it X.T?")),
     "a number for X": (lambda: train(X=3.0), nn.DataError, ("()",)),
     "no samples": (lambda: train(X=X[:0], y=Y[:0]), nn.DataError, ("(0, 2)", "at least one sample")),
     "no features": (lambda: train(X=X[:, :0]), nn.DataError, ("(12, 0)",)),
@@ -242,6 +245,10 @@ CALLS: dict[str, tuple[Callable[[], Any], type[Exception], tuple[str, ...]]] = {
     "NumPy labels on a device": (
         lambda: nn.SoftmaxCategoricalCrossentropy(backend="strict").calculate(strict(X), Y),
         nn.DataError, ("targets", "xp.asarray"),
+    ),
+    # -- files
+    "a model in no folder": (
+        lambda: model().save("nowhere/m"), nn.FileError, ("cannot write nowhere/m", "name a file in a folder that exists"),
     ),
     # -- training
     "zero epochs": (lambda: train(epochs=0), nn.ArgumentError, ("epochs 0", "at least 1")),

@@ -19,12 +19,16 @@ WRONG: list[tuple[str, int, str]] = [
     ("learn", 2, "unknown command 'learn': Known: "),
     ("--bogus", 2, "unknown option '--bogus'; see nnbackend --help"),
     ("train", 2, "missing argument"),
-    ("train spiral extra", 2, "got unexpected extra argument"),
+    ("train spiral extra", 2, "unexpected argument 'extra'; see nnbackend train --help"),
     ("train spiral --epoch 5", 2, "unknown option '--epoch': did you mean '--epochs'? See nnbackend train --help"),
     ("train spiral --epochs", 2, "option '--epochs' requires an argument; see nnbackend train --help"),
     ("train spiral --quiet=3", 2, "option '--quiet' does not take a value; see nnbackend train --help"),
+    ("train spiral --lr 0.1", 2, "unknown option '--lr': did you mean '--learning-rate'? See nnbackend train --help"),
+    ("train spiral --bs=32", 2, "unknown option '--bs': did you mean '--batch-size'? See nnbackend train --help"),
+    ("train spiral -epochs 5", 2, "unknown option '-epochs': did you mean '--epochs'? See nnbackend train --help"),
+    ("train spiral --zzz 5", 2, "unknown option '--zzz'; see nnbackend train --help"),
     ("train spirall", 2, "unknown data set 'spirall': did you mean 'spiral'?"),
-    ("parity spiral", 2, "got unexpected extra argument"),
+    ("parity spiral", 2, "unexpected argument 'spiral'; see nnbackend parity --help"),
     ("train spiral --samples 100000000000", 2, "300000000000 samples: 13,411.0 GiB needed, and this machine has"),
     ("train spiral --hidden 1000000000000", 2, "GiB needed, and backend 'cpu' has"),
     # words
@@ -86,6 +90,7 @@ WRONG: list[tuple[str, int, str]] = [
     (f"train spiral --history {'x' * 300}", 2, "cannot be written (File name too long)"),
     (f"train spiral --plot {'x' * 300}.png", 2, "cannot be written (File name too long)"),
     (f"train spiral --checkpoint {'x' * 300}", 2, "File name too long"),
+    ("train spiral --checkpoint FILE", 2, "cannot use FILE for checkpoints: File exists; it is a file, name a folder"),
     ("train spiral --checkpoint=", 2, "--checkpoint is empty: expected a value; see nnbackend train --help"),
     ("train spiral --json --history /dev/null", 2, "--history /dev/null is a device or a pipe: name a file"),
     ("train spiral --save PIPE", 2, "--save PIPE is a device or a pipe: name a file"),
@@ -117,6 +122,7 @@ def test_wrong_input_gets_a_sentence(
     monkeypatch.delenv("NNBACKEND_TRACEBACK", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "FOLDER").mkdir()
+    (tmp_path / "FILE").touch()
     os.mkfifo(tmp_path / "PIPE")
     assert main(arguments.split()) == status
     err = capsys.readouterr().err
@@ -126,7 +132,7 @@ def test_wrong_input_gets_a_sentence(
     assert err.endswith("\n")
     assert "Traceback" not in err
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == ["FOLDER", "PIPE"], "a refused run leaves nothing behind"
+    assert left == ["FILE", "FOLDER", "PIPE"], "a refused run leaves nothing behind"
 
 
 @pytest.mark.parametrize("command", ["train spiral", "parity"])

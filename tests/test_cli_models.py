@@ -296,7 +296,7 @@ def test_predict_a_picture_as_in_chapter_22(capsys: Capture, models: Path, tmp_p
 BAD_ROWS: list[tuple[str, str | bytes, str]] = [
     ("a.csv", "", "holds no numbers"),
     ("a.csv", "a,b\n", "holds no numbers"),
-    ("a.csv", "1,2\n3\n", "line 2: 1 values, but 2 in the lines before"),
+    ("a.csv", "1,2\n3\n", "line 2: expected 2 numbers, as in the lines before, not 1"),
     ("a.csv", "1,2\n3,four\n", "line 2: 'four' is no number"),
     ("a.csv", "1,2,3\n", "X has shape (1, 3)"),
     ("a.csv", "1,nan\n", "NaN"),

@@ -63,10 +63,9 @@ class EarlyStopping(Callback):
         """Look whether the latest epoch is the best, and stop if that was too long ago."""
         row, every = rows[-1], self.report_every or 1
         if self.monitor not in row:
-            hint = "; give validation_data" if self.monitor.startswith("validation") else ""
-            raise ArgumentError(
-                f"EarlyStopping monitor {shown(self.monitor)} is not measured: {did_you_mean(self.monitor, row)}{hint}"
-            )
+            without = self.monitor in ("validation_loss", "validation_accuracy")
+            hint = "give validation_data to train" if without else did_you_mean(self.monitor, row)
+            raise ArgumentError(f"EarlyStopping monitor {shown(self.monitor)} is not measured: {hint}")
         if row["epoch"] % every:
             return
         if self._improves(row[self.monitor]):

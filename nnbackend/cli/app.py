@@ -97,13 +97,25 @@ def _sentence(error: Any, arguments: Sequence[str]) -> str:
         return f"unknown command {unknown[1]!r}: {did_you_mean(unknown[1], COMMANDS)}; see nnbackend --help"
     if unknown := re.match(r"No such option:? '?(-+[\w-]*)", message):
         known = [option for parameter in context.command.params for option in parameter.opts] if context else []
-        close = difflib.get_close_matches(unknown[1], known, n=1)
-        hint = f": did you mean {close[0]!r}? See" if close else "; see"
-        return f"unknown option {unknown[1]!r}{hint} {path} --help"
+        # Of -epochs Typer names the first letter alone.
+        option = next((given for given in arguments if given.startswith(unknown[1])), unknown[1]).partition("=")[0]
+        close = _nearest_option(option, known)
+        hint = f": did you mean {close!r}? See" if close else "; see"
+        return f"unknown option {option!r}{hint} {path} --help"
+    if extra := re.match(r"Got unexpected extra arguments?(?:\(s\))? \((.+)\)", message):
+        return f"unexpected argument {extra[1]!r}; see {path} --help"
     if invalid := re.match(r"Invalid value for '(--[\w-]+)': Input should be", message):  # numbers, all of them
         kind, words = (int, "a whole number") if "integer" in message else (float, "a number")
         return f"{invalid[1]} {_given(invalid[1], kind, arguments)!r}: expected {words}; see {path} --help"
     return f"{message[:1].lower()}{message[1:]}; see {path} --help"
+
+
+def _nearest_option(option: str, known: Sequence[str]) -> str:
+    """The known option that is most like it, or whose words begin with its letters (--lr); nothing if none is."""
+    names = {name.lstrip("-"): name for name in known if name.startswith("--")}
+    given = option.lstrip("-").lower()
+    short = [word for word in names if len(given) > 1 and "".join(part[:1] for part in word.split("-")) == given]
+    return next((names[word] for word in [*short, *difflib.get_close_matches(given, names, n=1)]), "")
 
 
 def _path(arguments: Sequence[str]) -> str:

@@ -52,7 +52,7 @@ def _read_csv(path: Path) -> np.ndarray:
                 width = width or len(row)
                 if row and len(row) != width:
                     raise FileError(
-                        f"{path}, line {reader.line_num}: {len(row)} values, but {width} in the lines before"
+                        f"{path}, line {reader.line_num}: expected {width} numbers, as in the lines before, not {len(row)}"
                     )
                 numbers.extend(row)
     except (UnicodeDecodeError, csv.Error) as error:

@@ -37,7 +37,8 @@ class CheckpointFolder:
         except FileError:
             raise
         except OSError as error:
-            raise FileError(f"cannot use {self.path} for checkpoints: {reason(error)}") from error
+            hint = "; it is a file, name a folder" if os.path.isfile(self.path) else ""
+            raise FileError(f"cannot use {self.path} for checkpoints: {reason(error)}{hint}") from error
 
     def close(self) -> None:
         """Let others have it."""

@@ -45,8 +45,10 @@ def write_file(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         if isinstance(error, OSError):
-            kept = "; the old file is as it was" if os.path.isfile(target) else ""
-            raise FileError(f"cannot write {os.fspath(path)}: {reason(error)}{kept}") from error
+            more = "; the old file is as it was" if os.path.isfile(target) else ""
+            if not os.path.isdir(os.path.dirname(target)):
+                more = "; name a file in a folder that exists"
+            raise FileError(f"cannot write {os.fspath(path)}: {reason(error)}{more}") from error
         raise
     _flush_folder(os.path.dirname(target))
 

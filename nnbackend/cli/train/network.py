@@ -32,11 +32,13 @@ class NetworkOptions:
     ] = 0.0
     weight_l1: Annotated[float, _network(metavar="L", help="L1 strength on the weights of hidden layers.")] = 0.0
     weight_l2: Annotated[
-        float | None, _network(metavar="L", help="L2 strength on them (default: 0.0005; sine, images: 0).")
+        float | None,
+        _network(metavar="L", help="L2 strength on the weights of hidden layers (default: 0.0005; sine, images: 0)."),
     ] = None
     bias_l1: Annotated[float, _network(metavar="L", help="L1 strength on the biases of hidden layers.")] = 0.0
     bias_l2: Annotated[
-        float | None, _network(metavar="L", help="L2 strength on them (default: 0.0005; sine, images: 0).")
+        float | None,
+        _network(metavar="L", help="L2 strength on the biases of hidden layers (default: 0.0005; sine, images: 0)."),
     ] = None
 
     def layers(self, task: Task) -> list[Layer]:

@@ -229,8 +229,8 @@ def find_column(names: Sequence[str], asked: Any, *, option: str, source: str) -
 def nearest(name: str, names: Sequence[str]) -> str:
     """The end of a sentence about an unknown column."""
     close = difflib.get_close_matches(name, names, n=1) or [n for n in names if n.lower() == name.lower()]
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}It has {listed(names)}"
+    hint = f"did you mean {close[0]!r}? It" if close else "it"
+    return f"{hint} has {listed(names)}"
 
 
 def listed(names: Sequence[str]) -> str:
