@@ -52,6 +52,7 @@ def labelled_rows(
     done = from_document(preprocessing)
     source = read_table(path, done.choose, targets=targets, header=header, known_names=_names(done))
     columns, column = source.columns, done.find_target(source.columns)
+    done.find(columns)  # raises for columns that are not there, all of which are better named than the target alone
     if done.target is None or column is None:
         name = done.target.name if done.target is not None else "target"
         raise DataError(f"{columns.source} has no column {shown(name)}, the model's target: an evaluation needs it")

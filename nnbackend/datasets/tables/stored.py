@@ -58,7 +58,8 @@ def from_document(preprocessing: Any) -> Preprocessing:
     _expect(isinstance(table, Mapping), "table", table, "an object")
     if type(table.get("version")) is int and table["version"] > VERSION:
         raise DataError(
-            f"its preprocessing has version {shown(table['version'], 20)}, and this nnbackend knows {VERSION}: install a newer nnbackend"
+            f"its preprocessing has version {shown(table['version'], 20)}, and this nnbackend knows {VERSION}: install a newer "
+            "nnbackend"
         )
     _expect(table.get("version") == VERSION, "version", table.get("version"), str(VERSION))
     count = table.get("columns")

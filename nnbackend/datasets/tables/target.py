@@ -41,8 +41,8 @@ def decide(columns: Columns, name: str, found: Found, task: str) -> Decision:
     distinct = column.distinct()
     if len(distinct) == 1:
         raise DataError(
-            f"{columns.source}, column {shown(name)} is {shown(distinct[0], 40)} in every row: a target needs two different values; "
-            "choose another column with target="
+            f"{columns.source}, column {shown(name)} is {shown(distinct[0], 40)} in every row: a target needs two "
+            "different values; choose another column with target="
         )
     if task != "auto":
         return _decided(columns, name, task, distinct, "as task= says")
