@@ -185,7 +185,7 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
         heard.append(f"it did {event} {arguments!r}"[:200])
     elif event == "open" and isinstance(arguments[0], (str, bytes)) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
         name = os.path.realpath(os.fsdecode(arguments[0]))
-        if not name.startswith(folder + os.sep):
+        if not name.startswith(folder + os.sep) and "__pycache__" not in name:  # where Numba keeps what it compiled
             heard.append(f"it opened {name} for writing")
 
 
