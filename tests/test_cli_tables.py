@@ -248,7 +248,7 @@ def test_show_has_columns_and_classes(capsys: Capture, folder: Path) -> None:
 
 
 WRONG = [
-    ("train iris.csv --target spices", "--target 'spices': iris.csv has no column of that name; It has sepal_length,"),
+    ("train iris.csv --target spices", "--target 'spices': iris.csv has no column of that name; it has sepal_length,"),
     ("train iris.csv --target 9", "--target 9: iris.csv has 5 columns"),
     ("train iris.csv --drop target", "--drop 'target': that is the target, the last column unless --target says another"),
     ("train iris.csv --task sort", "--task 'sort': Known: auto, classification, regression"),
