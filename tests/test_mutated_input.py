@@ -161,6 +161,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Adam": (use(nn.Adam, use_optimizer), {
         "learning_rate": 0.1, "decay": 0.0, "epsilon": 1e-7, "beta_1": 0.9, "beta_2": 0.999,
     }),
+    "AdamW": (use(nn.AdamW, use_optimizer), {
+        "learning_rate": 0.1, "weight_decay": 0.01, "decay": 0.0, "epsilon": 1e-7, "beta_1": 0.9, "beta_2": 0.999,
+        "clip_norm": 1.0,
+    }),
     **{kind.__name__: (use(kind, use_loss), {"backend": "cpu"}) for kind in (
         nn.BinaryCrossentropy, nn.MeanSquaredError, nn.MeanAbsoluteError, nn.SoftmaxCategoricalCrossentropy,
         nn.SigmoidBinaryCrossentropy,
@@ -174,9 +178,11 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "EarlyStopping": (use(nn.EarlyStopping, use_callback), {
         "monitor": "validation_loss", "patience": 2, "minimum_change": 0.0, "every": 1, "restore_best": True,
     }),
+    "StopOnNonFinite": (use(nn.StopOnNonFinite, use_callback), {"restore": True, "every": 2}),
     "CosineSchedule": (use(nn.CosineSchedule, use_callback), {"learning_rate": 0.1, "epochs": 5, "minimum": 0.0, "warmup": 1}),
     "StepSchedule": (use(nn.StepSchedule, use_callback), {"learning_rate": 0.1, "every": 2, "factor": 0.5}),
     "CSVLog": (use(nn.CSVLog, use_callback), {"path": "log.csv", "every": 1}),
+    "TensorBoardLog": (use(nn.TensorBoardLog, use_callback), {"folder": "runs", "every": 1}),
     "Checkpoint": (use(nn.Checkpoint, use_checkpoint), {
         "folder": "checkpoints", "every": 1, "minutes": None, "keep": 2, "resume": False,
     }),
