@@ -70,6 +70,7 @@ SHORT = {
     "chapter17_sine": (10, "mean absolute error: ", 0.0),
     "chapter18_model": (8, "validation, acc: ", 0.34),
     "chapter19_fashion_mnist": (2, "test, acc: ", 0.5),
+    "own_data": (100, "validation, acc: ", 0.8),
     "chapter20_evaluation": (2, "with the parameters of the first, acc: ", 0.5),
 }
 
@@ -80,6 +81,14 @@ def test_a_chapter_runs(name: str, backend: str, tmp_path: Path) -> None:
     epochs, line, least = SHORT[name]
     text = printed(name, "--backend", backend, "--epochs", str(epochs), cwd=tmp_path)
     assert number(text, line) > least
+
+
+def test_own_data_of_other_kinds(tmp_path: Path) -> None:
+    """A regression answers in its unit: always saying the mean would be wrong by 25 on average."""
+    rows = "".join(f"{i},{'' if i == 7 else i},{'ab'[i % 2]},{500 + i + 0.5}\n" for i in range(100))
+    (tmp_path / "t.csv").write_text("id,size,kind,price\n" + rows)
+    text = printed("own_data", "--table", "t.csv", "--drop", "id", "--impute", "mean", "--epochs", "100", cwd=tmp_path)
+    assert number(text, "validation, mean absolute error: ") < 10
 
 
 def test_chapter_20_moves_the_parameters(tmp_path: Path) -> None:
