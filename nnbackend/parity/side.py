@@ -16,7 +16,6 @@ from ..layers import Layer
 from ..model import Model
 from ..parameters import layer_names
 
-
 Named = dict[str, np.ndarray]
 
 # Makes the model to compare, on the backend that it is given: the same one every time.

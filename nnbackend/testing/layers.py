@@ -7,6 +7,8 @@ that comes back to it, and raises `CheckError`.
 from __future__ import annotations
 
 import copy
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -16,8 +18,9 @@ import numpy as np
 from ..backend import Backend, available_backends, get_backend
 from ..backend.base import DTYPES, describe
 from ..checks import count
-from ..errors import ArgumentError, CheckError, NonDifferentiableError
+from ..errors import ArgumentError, CheckError, FileError, NonDifferentiableError
 from ..layers import Layer
+from ..model import Model
 from ..network import promises_only_ops
 from ..parameters import ParameterBuffer
 from . import tolerances
@@ -41,7 +44,8 @@ def check_layer(
     work here, the pretend GPU `strict` among them), in float32 and float64, that results agree with the CPU in float64,
     dtype and backend are kept, `inputs`, `output` and `dinputs` are there, inputs and parameters are not modified,
     nothing moves between host and device, non-contiguous and read-only inputs and batches of other sizes give the same,
-    a copy is independent, parameters survive a round trip, and a compiled step may be replayed.
+    a copy is independent, parameters survive a round trip, the layer goes on as before when it was saved and loaded, and a
+    compiled step may be replayed.
 
     `inputs_shape` is (samples, features), with at least 2 samples. `training=False` checks the layer as it is outside of
     training. The layer itself stays as it is. A parameter that begins as zeros is checked at random values: zeros hide
@@ -280,6 +284,33 @@ def parameters_round_trip(trial: Trial) -> None:
     trial.expect_close(trial.run(other, *arrays, training=False), expected, "after a round trip of the parameters")
 
 
+def survives_a_file(trial: Trial) -> None:
+    """A layer that was used, saved in a model and loaded again, goes on to the bit as it would have.
+
+    A file holds the class's name, the arguments of its constructor, parameters, and the arrays that `state_names` names.
+    """
+    layer, arrays = trial.new(), trial.on_device()
+    trial.run(layer, *arrays)
+    try:
+        loaded = _through_a_file(layer)
+    except (ArgumentError, FileError) as error:
+        raise CheckError(f"{trial.layer!r} on {trial.xp!r} cannot be saved and loaded: {error}") from error
+    found = trial.run(loaded, *arrays)
+    for name, expected in trial.run(layer, *arrays).items():
+        same = np.array_equal(found[name], expected)
+        trial.expect(same, f"{name} differs after saving and loading", "the same bits; see state_names in nn.Layer")
+
+
+def _through_a_file(layer: Layer) -> Layer:
+    """The layer of a model that was saved and loaded, with the user's own penalties and initializers."""
+    parts = [layer, *(part for p in layer.parameters.values() for part in (p.initializer, p.regularizer) if part)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "layer.safetensors")
+        Model([layer]).save(path)
+        custom = {type(part).__name__: type(part) for part in parts}
+        return Model.load(path, backend=layer.xp, custom=custom).layers[0]
+
+
 def may_be_replayed(trial: Trial) -> None:
     """A compiled step, recorded with some inputs, computes with others when it is replayed.
 
@@ -318,6 +349,7 @@ LAYER_CHECKS: dict[str, Callable[[Trial], None]] = {
         takes_any_batch_size,
         copies_whole_and_apart,
         parameters_round_trip,
+        survives_a_file,
         may_be_replayed,
     )
 }
