@@ -94,7 +94,8 @@ def test_help_of_train_has_every_option_of_the_run(capsys: pytest.CaptureFixture
     options = (
         "backend dtype samples classes hidden epochs batch-size optimizer learning-rate decay momentum "
         "weight-decay clip-norm weight-l1 weight-l2 bias-l1 bias-l2 seed print-every history quiet json "
-        "binary dropout matmul-precision"
+        "binary dropout matmul-precision schedule warmup step-every early-stopping tensorboard class-weights "
+        "checkpoint-every"
     )
     assert not [option for option in options.split(" ") if f"--{option} " not in text]
 

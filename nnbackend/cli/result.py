@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from .. import __version__
+from ..callbacks import EarlyStopping
 from ..history import format_row
 from ..model import Evaluation, Model
 from .tasks import Task
@@ -50,6 +52,7 @@ class Result:
     first_epoch_seconds: float
     #: Epochs of this very run: fewer than the model's where it was resumed.
     epochs: int
+    stopping: EarlyStopping | None = None
 
     def __post_init__(self) -> None:
         self.last = self.model.history.row(-1)
@@ -80,13 +83,39 @@ class Result:
         return f"{epochs}{resumed}: {self.steps_per_second:,.0f} steps a second{compiled}"
 
     @property
+    def best(self) -> dict[str, Any] | None:
+        """The best epoch by the loss that was looked at: validation's, or what stopping early went by; else None."""
+        stopping, column = self.stopping, "validation_loss"
+        if stopping is not None:
+            return {"epoch": stopping.best_epoch, "monitor": stopping.monitor, "value": stopping.best}
+        history = self.model.history
+        measured = zip(history.get(column, []), history["epoch"], strict=False)
+        finite = [(value, epoch) for value, epoch in measured if isfinite(value)]
+        return {"epoch": min(finite)[1], "monitor": column, "value": min(finite)[0]} if finite else None
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether it ended before all epochs, since nothing improved any more."""
+        return self.stopping is not None and self.last["epoch"] - self.stopping.best_epoch >= self.stopping.patience
+
+    @property
+    def _best_line(self) -> list[str]:
+        if self.best is None:
+            return []
+        when = f"epoch {self.best['epoch']:,} had the best {self.best['monitor']}, {self.best['value']:.4g}"
+        if self.stopping is None:
+            return [when]
+        stopped = f"stopped early after epoch {self.last['epoch']:,}: " if self.stopped_early else ""
+        return [f"{stopped}{when}, and the model has its weights"]
+
+    @property
     def _figures(self) -> dict[str, Any]:
         return figures(self.model, self.validation, self.task.kind, *self.task.fresh)
 
     def lines(self, *, with_training: bool) -> list[str]:
         """For people."""
         what = "training" if self.task.fresh_name == "training" else "validation"
-        lines = [f"{what}, {sentence(self._figures, self.task.fresh_name)}", self._speed]
+        lines = [f"{what}, {sentence(self._figures, self.task.fresh_name)}", *self._best_line, self._speed]
         return [f"training, {format_row(self.last).split(', ', 1)[1]}", *lines] if with_training else lines
 
     def record(self, settings: dict[str, Any]) -> dict[str, Any]:
@@ -128,6 +157,8 @@ class Result:
             },
             "training": self.last,
             "validation": self._figures,
+            "best": self.best,
+            "stopped_early": self.stopped_early,
             "seconds": self.seconds,
             "epochs": self.epochs,
             "steps": self.steps,

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 from ...backend import Backend
+from ...callbacks import Callback, EarlyStopping
 from ...checks import count
 from ...model import Model
 from ..output import Clock, Header, backend_line, on_terminal, progress_bar, settle_backend, write_lines_at_once
@@ -19,10 +20,13 @@ from .network import NetworkOptions
 from .output import OutputOptions, named_as_option
 from .profiling import Profile
 from .table import TableOptions
+from .watching import WatchingOptions
 
 
 @dataclass
-class Train(OutputOptions, LearningOptions, NetworkOptions, TableOptions):  # the last one's options come first
+class Train(
+    OutputOptions, WatchingOptions, LearningOptions, NetworkOptions, TableOptions
+):  # the last one's options come first
     """Train a network on one of the book's data sets, or on a table of your own.
 
     The data decide the last layer, the loss, the accuracy and the defaults. The spiral without options is the book's chapter-14
@@ -40,9 +44,10 @@ class Train(OutputOptions, LearningOptions, NetworkOptions, TableOptions):  # th
         model = self.build(task, xp)
         self.check_files(task)
         with self.history_kept(model, self.epochs):
-            times = self._train(model, task, [backend_line(xp, reason), str(task), describe(model)])
+            stopping = self.stopping(task)
+            times = self._train(model, task, stopping, [backend_line(xp, reason), str(task), describe(model)])
             task.finish(model)
-            result = Result(model, task, reason, *times)
+            result = Result(model, task, reason, *times, stopping=stopping)
             names = ("seed", "samples", "classes", "epochs", "batch_size")
             self.keep(result, {name: getattr(self, name) for name in names})
             self._report(result)
@@ -56,24 +61,35 @@ class Train(OutputOptions, LearningOptions, NetworkOptions, TableOptions):  # th
 
     def build(self, task: Task, xp: Backend) -> Model:
         """The model for a task."""
-        return Model(
-            self.layers(task), loss=task.ending.loss(), optimizer=self.make_optimizer(task), backend=xp, seed=self.seed
-        )
+        optimizer = self.make_optimizer(task)
+        if self.schedule is not None and self.decay is None:
+            optimizer.decay = 0.0  # the schedule takes its place
+        return Model(self.layers(task), loss=task.ending.loss(), optimizer=optimizer, backend=xp, seed=self.seed)
 
-    def _train(self, model: Model, task: Task, header: list[str]) -> tuple[float, float, int]:
+    def _callbacks(self, model: Model, stopping: EarlyStopping | None) -> list[Callback]:
+        """Those that were asked for; a checkpoint hears of reports last wherever it stands."""
+        assert model.optimizer is not None
+        schedules = self.schedules(model.optimizer, self.epochs)
+        return [*schedules, *([] if stopping is None else [stopping]), *self.logs()]
+
+    def _train(
+        self, model: Model, task: Task, stopping: EarlyStopping | None, header: list[str]
+    ) -> tuple[float, float, int]:
         """Train, and return the seconds it took, how many of them the first epoch, and how many epochs it trained."""
         silent = self.quiet or self.json
         shown = on_terminal(sys.stderr if self.json else sys.stdout) and not self.quiet
         started, clock = time.perf_counter(), Clock()
         checkpoints, animations = self.checkpoints(), self.animations(task, self.epochs)
+        asked_for = self._callbacks(model, stopping)
         with progress_bar(shown=shown, to_stderr=self.json) as bar, named_as_option():
             model.train(
                 *task.training,
                 epochs=self.epochs,  # type: ignore[arg-type]  # settled by `settle`
                 batch_size=self.batch_size,
                 validation_data=task.validation,
+                class_weights=self.weights_of_classes(task),
                 print_every=0 if silent else self.print_every,
-                callbacks=[*([] if silent else [Header(header)]), clock, *bar, *animations, *checkpoints],
+                callbacks=[*([] if silent else [Header(header)]), clock, *bar, *asked_for, *animations, *checkpoints],
             )
         seconds = time.perf_counter() - started
         for animation in animations:

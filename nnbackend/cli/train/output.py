@@ -20,6 +20,7 @@ from ..pictures import draw
 from ..result import Result
 from ..tasks import Task
 from .page import write_page
+from .watching import parse_interval
 
 # How many pictures an animation has, about.
 FRAMES = 40
@@ -37,7 +38,11 @@ class OutputOptions:
     ] = None
     save: Annotated[Path | None, _output(metavar="FILE", help="Write the trained model here.")] = None
     checkpoint: Annotated[
-        Path | None, _output(metavar="FOLDER", help="Keep checkpoints here while training, one every five minutes.")
+        Path | None,
+        _output(metavar="FOLDER", help="Keep checkpoints here while training (default: every five minutes)."),
+    ] = None
+    checkpoint_every: Annotated[
+        str | None, _output(metavar='"10 epochs"|"5 minutes"', help="How often to keep one.")
     ] = None
     resume: Annotated[bool, _output("--resume", help="Go on from the newest checkpoint in that folder.")] = False
     plot: Annotated[
@@ -69,6 +74,8 @@ class OutputOptions:
         """Say before training which files cannot be written after it."""
         if self.resume and self.checkpoint is None:
             raise ArgumentError("--resume needs --checkpoint FOLDER: where the checkpoints to go on from are")
+        if self.checkpoint_every is not None and self.checkpoint is None:
+            raise ArgumentError("--checkpoint-every needs --checkpoint FOLDER: where to keep them")
         if self.animate is not None:
             if task.training[0].shape[1] != 2:
                 raise ArgumentError(f"--animate draws regions of a plane, and {task.name} has none: leave it out")
@@ -85,7 +92,9 @@ class OutputOptions:
 
     def checkpoints(self) -> list[Checkpoint]:
         """The callback that keeps checkpoints, if they were asked for."""
-        return [] if self.checkpoint is None else [Checkpoint(self.checkpoint, resume=self.resume)]
+        if self.checkpoint is None:
+            return []
+        return [Checkpoint(self.checkpoint, resume=self.resume, **parse_interval(self.checkpoint_every))]
 
     def animations(self, task: Task, epochs: Any) -> list[Any]:
         """The callback that draws an animation, if one was asked for."""
