@@ -83,10 +83,10 @@ def shown(value: object, longest: int = 80) -> str:
 
 
 def printable(text: str) -> str:
-    """A text for a terminal: what would move the cursor, change colours or hide a part of it is written as an escape.
+    r"""A text for a terminal: what would move the cursor, change colours or hide a part of it is written as an escape.
 
-    >>> printable("café\x1b[2J"), printable("a\nb")
-    ('café\\\\x1b[2J', 'a\\\\nb')
+    >>> print(printable("café \x1b[2J"), printable("a\nb"))
+    café \x1b[2J a\nb
     """
     if text.isprintable():
         return text
