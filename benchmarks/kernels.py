@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ def steps() -> Iterator[tuple[str, dict[str, Any], Any, Any, int | None]]:
     for samples, width in ((100, 64), (1000, 512)):
         X, y = spiral(samples)
         yield f"spiral {width}", {"layers": network(2, width, 3, nn.Softmax), **classes}, X, y, None
+    clipped = {**classes, "optimizer": lambda: nn.AdamW(0.02, clip_norm=1.0)}
+    yield "spiral, AdamW, clipped", {"layers": network(2, 64, 3, nn.Softmax), **clipped}, *spiral(100), None
     yield "spiral, not fused", {"layers": network(2, 64, 3, nn.Softmax), **classes, "fused": False}, *spiral(100), None
     image = {"layers": network(784, 128, 10, nn.Softmax), **classes}
     yield "image", image, *clusters(2_000, 784, 10), 128
@@ -72,9 +74,11 @@ def run(setting: Setting) -> dict[str, Any]:
             if calls[0][0].implementation == "kernel":
                 kernel, reference = (statistics.median(call[i].seconds for call in calls) for i in (0, 1))
                 rows.append({"op": calls[0][0].op, "step": name, "kernel": kernel, "reference": reference})
-    if "record" in names:
-        kernel, reference = (_record_seconds(setting.get_backend(kernels=k), repeats) for k in (None, "reference"))
-        rows.append({"op": "record", "step": "by itself", "kernel": kernel, "reference": reference})
+    backends = setting.get_backend(), setting.get_backend(kernels="reference")
+    outside = [_outside(xp, repeats) for xp in backends]
+    for op in sorted(outside[0].keys() & set(names)):
+        kernel, reference = (_seconds(xp, calls[op], repeats) for xp, calls in zip(backends, outside, strict=True))
+        rows.append({"op": op, "step": "by itself", "kernel": kernel, "reference": reference})
     return {"rows": rows, "missing": sorted(set(names) - {row["op"] for row in rows})}
 
 
@@ -91,19 +95,29 @@ def _profiled(setting: Setting, kernels: str, parts: dict[str, Any], X: Any, y: 
     return profile
 
 
-def _record_seconds(xp: Any, repeats: int) -> float:
-    """What a training step writes down at its end, which is no part of a profile; run as a replayed step runs it."""
-    measured = xp.zeros(()), xp.zeros(()), xp.zeros(()), xp.zeros(1, dtype="float64")
-    cursor = xp.zeros(1, dtype=xp.index_dtype)
+def _outside(xp: Any, repeats: int) -> dict[str, Callable[[], Any]]:
+    """Ops that a profile has not: what a step writes down at its end, and what only weighted samples need."""
+    zeros, values = xp.zeros, xp.ones((300, 3))
+    table = zeros((repeats + 2, 4), dtype="float64"), zeros(1, dtype=xp.index_dtype), zeros(4, dtype="float64")
+    measured = zeros(()), zeros(()), zeros(()), zeros(1, dtype="float64")
+    samples, weights, mean, weighed = xp.ones(300), xp.ones(300), zeros(()), zeros((300, 3))
+    return {
+        "record": lambda: xp.ops.record(*measured, state=table),
+        "weighted_mean": lambda: xp.ops.weighted_mean(samples, weights, out=mean),
+        "weigh": lambda: xp.ops.weigh(values, weights, out=weighed),
+    }
+
+
+def _seconds(xp: Any, call: Callable[[], Any], repeats: int) -> float:
+    """The time of one op, run as a replayed step runs it."""
     xp.tape = tape = Tape()
     try:
-        xp.ops.record(*measured, state=(xp.zeros((1, 4), dtype="float64"), cursor, xp.zeros(4, dtype="float64")))
+        call()
     finally:
         xp.tape = None
     (run,) = tape.calls[-1].link(tape.calls[-1:])
     times = []
     for _ in range(repeats + 1):
-        cursor.fill(0)
         xp.synchronize()
         start = time.perf_counter()
         run()

@@ -54,9 +54,7 @@ def performance(document: Document, path: Path) -> None:
             )
     axes.axvline(1, color="black", linewidth=1.5)
     axes.set_xscale("log")
-    figure.supxlabel(
-        "how many times as long as nnbackend it takes (right of the line: nnbackend is quicker)", fontsize=10
-    )
+    figure.supxlabel("times as long as nnbackend takes (right of the line: nnbackend is quicker)", fontsize=10)
     axes.set_yticks(range(len(rows)), [f"{row.name}\nnnbackend: {row.ours}" for row in rows], fontsize=9)
     axes.invert_yaxis()
     _ticks(axes, [time for row in rows for time in row.times.values()])
