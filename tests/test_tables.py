@@ -124,6 +124,16 @@ def test_declared_categories_keep_their_zeros(tmp_path: Path) -> None:
     assert apply(table.preprocessing, text)[0, :2].tolist() == [1, 0]
 
 
+def test_holes_in_every_piece_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of numbers alone come without codes; where a later one needs them, their holes are still holes."""
+    monkeypatch.setattr("nnbackend.datasets.tables.csv_files.AT_A_TIME", 2)
+    rows = ["1", "nan", "3", "4", "", "6", "nan", "8"]
+    path = write(tmp_path, "x,y\n" + "".join(f"{x},{'ab'[i % 2]}\n" for i, x in enumerate(rows)), "f.csv")
+    table = load(path, impute="most-frequent", standardize=False)
+    assert table.X[:, 0].tolist() == [1, 1, 3, 4, 1, 6, 1, 8]
+    assert "f.csv, line 3, column 'x' has no value, and it is the first of 3" in refusal(nn.DataError, path)
+
+
 def test_too_many_categories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, "name,x,y\n" + "".join(f"n{i},{i},{'ab'[i % 2]}\n" for i in range(30)))
     text = refusal(nn.DataError, path)

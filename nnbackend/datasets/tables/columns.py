@@ -91,7 +91,7 @@ class ColumnBuilder:
             except ValueError:
                 pass
             else:
-                if not any("_" in cell for cell in cells):
+                if "_" not in "".join(cells):  # which Python takes for digits
                     return self.add_numbers(numbers)
         pairs = [self._memo.get(cell) or self._look(cell) for cell in cells]
         return self._add(np.array([pair[0] for pair in pairs]), np.array([pair[1] for pair in pairs], np.int32))

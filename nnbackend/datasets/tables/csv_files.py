@@ -112,9 +112,9 @@ def _collect(
                     f"{_called(delimiter)} in it"
                 )
         lines.append(np.array([line for line, _ in some]))
+        turned = list(zip(*(row for _, row in some), strict=True))
         for builder, column in zip(builders, chosen, strict=True):
-            at = column.position
-            builder.add_cells([row[at] for _, row in some])
+            builder.add_cells(turned[column.position])
     columns = {column.name: builder.finish() for column, builder in zip(chosen, builders, strict=True)}
     return columns, lines.finish()
 
@@ -135,7 +135,7 @@ def _rows(file: TextIO, delimiter: str, source: str) -> Iterator[Row]:
             raise FileError(f"{source}, line {line} is no line of a table: {reason}") from error
         except UnicodeError as error:
             raise FileError(f"{source}, line {line} is no text: {error}") from error
-        if any(cell and not cell.isspace() for cell in row):
+        if row and (row[0].strip() or any(cell.strip() for cell in row)):
             yield line, row
 
 
