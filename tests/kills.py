@@ -59,7 +59,10 @@ def train(folder: Path, epochs: int, backend: str, kernels: str, *, checkpoints:
     if checkpoints:
         callbacks.append(nn.Checkpoint(folder / "checkpoints", every=1, keep=2, resume=True))
     fresh = nn.datasets.spiral(samples=10, classes=3, seed=1)
-    model.train(X, y, epochs=epochs, batch_size=16, validation_data=fresh, print_every=0, callbacks=callbacks)
+    weights = {"class_weights": {0: 2.0}, "sample_weights": 1 + X[:, 0] ** 2}
+    model.train(
+        X, y, epochs=epochs, batch_size=16, validation_data=fresh, print_every=0, callbacks=callbacks, **weights
+    )
     model.save(folder / "model.safetensors")
 
 

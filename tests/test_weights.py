@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import nnbackend as nn
-from nnbackend.testing import tolerances
+from nnbackend.testing import gradcheck, tolerances
 from tests.cases import LOSSES
 
 X, Y = nn.datasets.spiral(samples=20, classes=3, seed=0)
@@ -98,6 +98,21 @@ def test_gradients_are_those_of_the_weighted_loss(name: str, fused: bool) -> Non
     for parameter, slopes in differences.items():
         moved = start[parameter] - model.parameters()[parameter]
         tolerances.assert_close(moved, slopes, tolerances.GRADIENT_CHECK, parameter)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_gradcheck_takes_weights(xp_any, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With dropout and penalties; and it notices a gradient without them."""
+    model = new_model(xp_any, fused=fused)
+    model.set_parameters({name: 40 * value for name, value in model.parameters().items()})  # of order 1
+    gradcheck(model, X[1::7], Y[1::7], sample_weights=WEIGHTS[:9])
+    monkeypatch.setattr(
+        nn.Loss, "data_gradient", lambda self, predictions, targets, weights: self.gradient(predictions, targets)
+    )
+    with pytest.raises(nn.CheckError, match="differences of the loss give"):
+        gradcheck(model, X[1::7], Y[1::7], sample_weights=WEIGHTS[:9])
+    with pytest.raises(nn.ArgumentError, match="with sample_weights: expected a model"):
+        gradcheck(nn.Dense(2, 3), X, sample_weights=WEIGHTS)
 
 
 @pytest.mark.parametrize("settings", [{}, {"batch_size": 16}, {"batch_size": 16, "stream": True}])

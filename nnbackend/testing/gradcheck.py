@@ -16,6 +16,7 @@ from ..layers import Layer
 from ..losses import Loss
 from ..model import Model
 from ..parameters import ParameterBuffer
+from ..weights import Weights
 from . import tolerances
 from .differences import SUSPICIOUS, Slope, Terms, directions, kink, slope
 
@@ -25,6 +26,7 @@ def gradcheck(
     inputs: Any,
     targets: Any = None,
     *,
+    sample_weights: Any = None,
     training: bool = True,
     step: float = 1e-5,
     tolerance: float = tolerances.GRADIENT_CHECK,
@@ -41,7 +43,8 @@ def gradcheck(
     elements of arrays of at most `max_elements`, and is `number` random directions in larger ones.
 
     `subject` is copied, with its parameters, to float64 on its own backend, and stays as it is. `inputs` has shape
-    (samples, features), as data of any kind; `targets` is for losses and models. Random masks are the same in all
+    (samples, features), as data of any kind; `targets` is for losses and models, and `sample_weights` for models, as in
+    `Model.train`. Random masks are the same in all
     evaluations; `training=False` checks without them.
 
     Returns the largest difference for each array, relative to its largest derivative. It is held to `tolerance`: with
@@ -57,7 +60,11 @@ def gradcheck(
     (['biases', 'inputs', 'weights'], True)
     """
     rng = np.random.default_rng(seed)
-    checked = _subject(subject, inputs, targets, training, rng)
+    if sample_weights is not None and not isinstance(subject, Model):
+        raise ArgumentError(
+            f"gradcheck of {describe(subject)} with sample_weights: expected a model, whose loss has weights"
+        )
+    checked = _subject(subject, inputs, targets, sample_weights, training, rng)
     gradients = checked.gradients()
     errors = {}
     for name, gradient in gradients.items():
@@ -145,14 +152,17 @@ class _Subject(Protocol):
         ...
 
 
-def _subject(subject: Any, inputs: Any, targets: Any, training: bool, rng: np.random.Generator) -> _Subject:
+def _subject(
+    subject: Any, inputs: Any, targets: Any, weights: Any, training: bool, rng: np.random.Generator
+) -> _Subject:
     if isinstance(subject, Layer):
         return _LayerSubject(subject, inputs, training, rng)
     if isinstance(subject, (Loss, Model)):
         if targets is None:
             raise ArgumentError(f"gradcheck of {subject!r} needs targets: gradcheck(subject, inputs, targets)")
-        kind = _LossSubject if isinstance(subject, Loss) else _ModelSubject
-        return kind(subject, inputs, targets, training)  # type: ignore[arg-type]
+        if isinstance(subject, Loss):
+            return _LossSubject(subject, inputs, targets, training)
+        return _ModelSubject(subject, inputs, targets, Weights(weights), training)
     raise ArgumentError(f"gradcheck was given {describe(subject)}: expected a layer, a loss or a model")
 
 
@@ -222,7 +232,7 @@ class _LossSubject:
 class _ModelSubject:
     """The loss of a model on some data, with its penalties. Gradients are those of its own backward, joins included."""
 
-    def __init__(self, model: Model, X: Any, y: Any, training: bool) -> None:
+    def __init__(self, model: Model, X: Any, y: Any, weights: Weights, training: bool) -> None:
         self.model = Model(
             copy.deepcopy(model.layers),
             loss=copy.deepcopy(model.loss),
@@ -234,7 +244,8 @@ class _ModelSubject:
         self.model.built.need(loss=True)
         self.xp, self.training = self.model.xp, training
         X, y = float64_on_host(model.xp, X), on_host(model.xp, y)
-        inputs, self.targets = self.model.built.prepare(X, y, for_training=True)
+        data = self.model.built.data(X, y, weights, for_training=True, stream=False)
+        inputs, self.targets, self.weights = data
         self.model.accuracy = self.model.built.accuracy  # which has looked at the targets
         self.values = {"inputs": self.xp.to_host(inputs), **self.model.parameters()}
 
@@ -252,13 +263,15 @@ class _ModelSubject:
         with self.xp.quiet():
             predictions = model.built.forward(inputs, training=self.training)
             samples = self.xp.to_host(model.loss.sample_losses(predictions, self.targets))
+        if self.weights is not None:
+            samples = samples * self.xp.to_host(self.weights)
         return np.concatenate([samples / len(samples), penalties(self.xp, model.layers)])
 
     def gradients(self) -> dict[str, np.ndarray]:
         model, inputs = self._copy(self.values)
         with self.xp.quiet():
-            model.built.measure(Batch(inputs, self.targets, len(inputs)), training=self.training)
-            dinputs = model.built.backward(self.targets)
+            model.built.measure(Batch(inputs, self.targets, len(inputs), self.weights), training=self.training)
+            dinputs = model.built.backward(self.targets, self.weights)
         self._compare_losses(model)
         buffer = model.parameter_buffer
         gradients = buffer.split(buffer.grads)
