@@ -18,7 +18,7 @@ def follow_table(runs: Sequence[Comparison], *, by_class: bool) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     table.add_column("", no_wrap=True)
     for column in ("relative", "ulps", "share", *(["#"] if by_class else []), "step"):
         table.add_column(column, justify="right", no_wrap=True)

@@ -51,6 +51,12 @@ class Divergence:
     )
 
     @property
+    def judge_called(self) -> str:
+        """The judge, or the backend that stands in its place."""
+        exact = self.judge.kernels == "reference" and self.judge.dtype == np.float64
+        return "the judge" if exact else called(self.judge)
+
+    @property
     def steps(self) -> int:
         """How many steps were made."""
         return len(self.loss)
@@ -92,8 +98,7 @@ class Divergence:
 
     def verdict(self) -> str:
         """What this means, in a sentence or two."""
-        exact = self.judge.kernels == "reference" and self.judge.dtype == np.float64
-        judge = "the judge" if exact else called(self.judge)
+        judge = self.judge_called
         if self.beyond_at is not None:
             return (
                 f"Backend {self.backend.name!r} parts from {judge} faster than rounding explains, from step "

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from ..parity import Comparison, Divergence
 
+# The words of the table that `nnbackend parity` prints.
+_PARTS = {"forward": "outputs and losses", "backward": "gradients", "update": "update"}
+
 
 def agreement(comparisons: Sequence[Comparison], ax: Axes | None = None) -> list[Axes]:
     """How much of the tolerance two backends use up, step by step (`parity.follow`): a panel a dtype, a line a part.
@@ -44,11 +47,17 @@ def agreement(comparisons: Sequence[Comparison], ax: Axes | None = None) -> list
 
 def _shares(panel: Axes, runs: list[list[dict[str, float]]]) -> None:
     """The largest share of any run at each step, a line a part."""
-    for part, colour, style in zip(("forward", "backward", "update"), COLOURS, ("-", "--", ":"), strict=False):
-        steps = range(1, max(map(len, runs)) + 1)
+    steps = range(1, max(map(len, runs)) + 1)
+    for (part, label), colour, style in zip(_PARTS.items(), COLOURS, ("-", "--", ":"), strict=False):
         shares = [max(run[step - 1].get(part, 0.0) for run in runs if len(run) >= step) for step in steps]
-        panel.plot(steps, np.maximum(shares, 1e-4), style, color=colour, label=part)
-    panel.axhline(1, color="0.4", lw=1)
+        finite = np.clip(np.nan_to_num(shares, nan=np.inf), 1e-4, 1e12)
+        panel.plot(steps, finite, style, marker="." if len(steps) == 1 else "", color=colour, label=label)
+    panel.axhline(1, color="0.3", lw=1.2)
+    panel.annotate(
+        "what rounding explains", (0, 1), xycoords=("axes fraction", "data"), xytext=(4, 2), textcoords="offset points",
+        fontsize="small", color="0.2",
+    )  # fmt: skip
+    panel.margins(y=0.1)
     panel.xaxis.get_major_locator().set_params(integer=True)
     panel.set(yscale="log", ylabel="share of the tolerance")
     panel.grid(alpha=0.3)
@@ -71,8 +80,10 @@ def divergence(divergences: Sequence[Divergence], ax: Axes | None = None) -> Axe
         steps, dtype = range(1, found.steps + 1), found.backend.dtype.name
         ax.plot(steps, np.maximum(found.loss, 1e-17), color=colour, label=f"{found.backend.name}, {dtype}")
         disturbed = np.maximum(found.control_loss, 1e-17)
-        ax.plot(steps, disturbed, "--", color=colour, lw=1, label=f"judge, disturbed by {dtype} rounding")
-    ax.axhline(1e-3, color="0.4", lw=1)
+        ax.plot(
+            steps, disturbed, "--", color=colour, lw=1, label=f"{found.judge_called}, disturbed by {dtype} rounding"
+        )
+    ax.axhline(1e-3, color="0.3", lw=1.2, label="above: losses that differ as they are printed")
     ax.set(xlabel="step", ylabel="relative difference of the loss", yscale="log")
     ax.grid(alpha=0.3)
     ax.legend(frameon=False, fontsize="small")
