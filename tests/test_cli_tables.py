@@ -90,14 +90,12 @@ def test_what_was_decided_is_said(capsys: Capture, folder: Path) -> None:
         "columns: 4 of numbers; numbers standardized (see --no-standardize)",
         "validation: 30 of 150 rows put aside, every class in its share (see --validation-split)",
     ]
-    assert re.fullmatch(r"epoch: 2, .*validation acc: .*", lines[-3])
-    assert lines[-2].startswith("validation, acc: ")
-    assert "(30 validation samples)" in lines[-2]
+    assert any(re.fullmatch(r"epoch: 2, .*validation acc: .*", line) for line in lines)
+    assert any(re.fullmatch(r"validation, acc: .* \(30 validation samples\)", line) for line in lines)
     lines = said(capsys, "train", folder / "diabetes.csv", "--epochs", 2, "--validation-split", 0).splitlines()
     assert lines[2].endswith("regression, it holds 214 different numbers (see --task)")
     assert lines[4].startswith("scale: losses while training are those of (target - 152.133) / 77.0057;")
-    assert lines[-2].startswith("training, acc: ")
-    assert "(442 training samples)" in lines[-2]
+    assert any(re.fullmatch(r"training, acc: .* \(442 training samples\)", line) for line in lines)
 
 
 def test_every_option(capsys: Capture, tmp_path: Path) -> None:
@@ -127,7 +125,7 @@ def test_every_option(capsys: Capture, tmp_path: Path) -> None:
     assert first[0] in ("0", "1")
     found = document(capsys, "train", path, "--impute", "median", "--task", "regression", "--epochs", 3, "--target", -4)
     assert "column id only counts the rows: leave it out with --drop 'id'" in found["data"]["notes"]
-    assert "missing: 1 values, filled in with --impute 'median'" in found["data"]["notes"]
+    assert "missing: 1 value, filled in with --impute 'median'" in found["data"]["notes"]
     assert "regression" in refusal(
         capsys, "train", path, "--impute", "median", "--task", "regression", "--target", "colour"
     )
@@ -272,7 +270,7 @@ WRONG = [
     ("train holes.csv", "holes.csv, line 3, column 'a' has no value, and no other is missing: fill them in with --impute "),
     ("train single.csv", "single.csv, line 5: class 'v' has this row only"),
     ("train one.csv", "column 'y' is 'u' in every row"),
-    ("evaluate iris holes.csv", "holes.csv lacks the columns sepal_length, sepal_width, petal_length, petal_width"),
+    ("evaluate iris holes.csv", "holes.csv: no columns sepal_length, sepal_width, petal_length, petal_width"),
     ("evaluate iris bare.csv", "bare.csv has no column 'target', the model's target: an evaluation needs it"),
     ("evaluate iris spiral", "expects 4 features"),
     ("evaluate iris iris.csv --seed 3", "leave them out"),
@@ -281,7 +279,7 @@ WRONG = [
     ("evaluate spiral iris.csv --header", "--header and --no-header go with a model of a table"),
     ("predict spiral bare.csv --no-header", "--header and --no-header go with a model of a table"),
     ("predict spiral bare.csv", "expects 2 features"),
-    ("predict iris holes.csv", "lacks the columns"),
+    ("predict iris holes.csv", "holes.csv: no columns"),
     ("predict iris gaps.csv", "gaps.csv, line 2, column 'sepal_width' has no value: the model was trained without --impute"),
     ("predict iris words.csv", "words.csv, line 2, column 'sepal_width': 'wide' is no number"),
     ("predict iris bare.csv --no-header", "bare.csv, line 1, column 'sepal_length': 'sepal_length' is no number"),

@@ -609,7 +609,7 @@ def test_a_data_frame(table: nn.datasets.Table) -> None:
         ([{"island": "Dream", "mass": None, "male": True}], "row 1, column 'mass' has no value: the model was trained without"),
         ([{"island": "Dream", "mass": math.inf, "male": True}], "row 1, column 'mass': inf is no finite number"),
         ([{"island": "Dream", "mass": [1], "male": True}], "a value of [1] in a table"),
-        ([{"mas": 1}], "the rows lacks the columns island, mass, male"),
+        ([{"mas": 1}], "the rows: no columns island, mass, male"),
         ({"island": "Dream", "mass": [1], "male": [True]}, "column 'island' holds 'Dream': expected a list"),
         ({"island": ["Dream"], "mass": [1, 2], "male": [True]}, "expected equally many in each"),
         ({"island": [], "mass": [], "male": []}, "the rows are none"),

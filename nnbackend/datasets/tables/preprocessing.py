@@ -94,7 +94,7 @@ class Preprocessing:
         if missing:
             what = "column" if len(missing) == 1 else "columns"
             raise DataError(
-                f"{columns.source} lacks the {what} {listed(missing)}, which the model needs: "
+                f"{columns.source}: no {what} {listed(missing)}, which the model needs: "
                 f"{nearest(missing[0], list(columns.all_names))}"
             )
         return [feature.name for feature in self.features]

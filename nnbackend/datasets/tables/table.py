@@ -236,7 +236,9 @@ def _notes(
     scaled = "standardized (see standardize=False)" if wishes.standardize else "as they are (see standardize=True)"
     notes.append(f"columns: {' and '.join(what)}{f'; numbers {scaled}' if numbers else ''}")
     if missing:
-        notes.append(f"missing: {missing:,} values, filled in with impute={shown(wishes.impute)}")
+        notes.append(
+            f"missing: {missing:,} value{'s' if missing > 1 else ''}, filled in with impute={shown(wishes.impute)}"
+        )
     if not columns.named and columns.lines is not None:
         notes.append(f"header: none, so columns are {columns.all_names[0]}, ... (see header=True)")
     if aside:
