@@ -21,7 +21,7 @@ MOST_POINTS = 5000
 # A matrix of more classes has no room for counts.
 MOST_COUNTED_CLASSES = 20
 # Below and beside the matrix, longer names would leave little room for it.
-LONGEST_CLASS_NAME = 14
+LONGEST_CLASS_NAME = 18
 # The strongest shade: black letters and white ones can both be read on it.
 STRONGEST = 0.8
 
@@ -61,16 +61,19 @@ def decision_boundary(
     ax = ax if ax is not None else new_axes(width=5.2, height=5.0)
     _regions(ax, model, points, resolution, shades)
     shown_rows = _thinned(len(points))
+    groups, legend = [], []
     for label in np.unique(labels[shown_rows]):
         chosen = points[shown_rows][labels[shown_rows] == label]
-        ax.scatter(
-            chosen[:, 0], chosen[:, 1], s=20, c=colour(label), marker=marker(label),
-            edgecolors="white", linewidths=0.5, label=names[label],
-        )  # fmt: skip
+        style = {"c": colour(label), "marker": marker(label), "edgecolors": "white", "linewidths": 0.5}
+        groups.append(ax.scatter(chosen[:, 0], chosen[:, 1], s=20, **style))
+        legend.append(names[label])
     first, second = map(plain, input_names or ("first input", "second input"))
     ax.set(xlabel=first, ylabel=second)
     ax.set_title(f"{right:.1%} of {len(points):,} samples lie in a region of their class", fontsize="medium")
-    ax.legend(title="class", loc="upper right", fontsize="small", title_fontsize="small", framealpha=0.9)
+    # Given by hand: a legend that looks for labels passes over those that begin with an underscore.
+    ax.legend(
+        groups, legend, title="class", loc="upper right", fontsize="small", title_fontsize="small", framealpha=0.9
+    )
     return ax
 
 
@@ -155,17 +158,15 @@ def predicted_against_true(model: Model, X: Any, y: Any, ax: Axes | None = None,
     ax = ax if ax is not None else new_axes(width=5.2, height=5.0)
     rows = _thinned(len(X))
     ends = [min(truth.min(), outputs.min()), max(truth.max(), outputs.max())]
-    ax.plot(ends, ends, color="black", lw=1, alpha=0.6, label="prediction = truth")
-    for number, name in enumerate(names):
-        ax.scatter(
-            truth[rows, number], outputs[rows, number], s=14, c=colour(number), marker=marker(number),
-            alpha=0.7, linewidths=0, label=plain(name),
-        )  # fmt: skip
+    drawn: list[Any] = ax.plot(ends, ends, color="black", lw=1, alpha=0.6)
+    for number in range(len(names)):
+        style = {"c": colour(number), "marker": marker(number), "alpha": 0.7, "linewidths": 0}
+        drawn.append(ax.scatter(truth[rows, number], outputs[rows, number], s=14, **style))
     ax.set(xlabel="true value", ylabel="predicted value")
     ax.set_title(_error_sentence(truth, outputs), fontsize="medium")
     ax.grid(alpha=0.3)
     if len(names) > 1:
-        ax.legend(frameon=False, fontsize="small")
+        ax.legend(drawn, ["prediction = truth", *map(plain, names)], frameon=False, fontsize="small")
     return ax
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -31,13 +31,19 @@ WIDTH, HEIGHT = 5.4, 3.9
 def summary(run: Run) -> Markup:
     """What it came to: a sentence, and the figures."""
     figures = {"parameters": tables.number(run.model.parameter_buffer.count), "epochs": tables.number(run.model.epoch)}
+    classes = run.kind != REGRESSION  # the accuracy of a regression depends on a tolerance: its error says more
     if run.history:
         last = run.history.row(-1)
-        figures |= {"training loss": tables.number(last["loss"]), "training accuracy": tables.share(last["accuracy"])}
+        figures["training loss"] = tables.number(last["loss"])
+        if classes:
+            figures["training accuracy"] = tables.share(last["accuracy"])
+    name = run.checked_name
     if run.evaluation is not None and run.validation is not None:
-        name = run.checked_name
         figures[f"{name} loss"] = tables.number(run.evaluation.data_loss)
-        figures[f"{name} accuracy"] = tables.share(run.evaluation.accuracy)
+        if classes:
+            figures[f"{name} accuracy"] = tables.share(run.evaluation.accuracy)
+    if not classes:
+        figures[f"mean {name} error"] = f"{_mean_error(run):.3g}"
     pairs = [
         element("div", element("dt", name), element("dd", value), class_="figure") for name, value in figures.items()
     ]
@@ -46,26 +52,35 @@ def summary(run: Run) -> Markup:
 
 def _lead(run: Run) -> str:
     """The result in a sentence."""
-    X, y = run.checked
-    count, whose = f"{len(X):,}", run.checked_name
+    count, whose = f"{len(run.checked[0]):,}", run.checked_name
     begin = f"A network of {run.model.parameter_buffer.count:,} parameters, trained for {run.model.epoch:,} epochs"
     if run.kind == REGRESSION:
-        X, y = run.some(run.checked)
-        error = np.abs(run.model.predict(X) - np.reshape(y, (len(X), -1))).mean()
-        return f"{begin}, is off by {error:.3g} on average on {count} {whose} samples."
+        return f"{begin}, is off by {_mean_error(run):.3g} on average on {count} {whose} samples."
     if run.evaluation is None:
         return f"{begin}."
     return f"{begin}, recognizes {tables.share(run.evaluation.accuracy)} of {count} {whose} samples."
 
 
+def _mean_error(run: Run) -> float:
+    X, y = run.some(run.checked)
+    return float(np.abs(run.model.predict(X) - np.reshape(y, (len(X), -1))).mean())
+
+
 def learned(run: Run) -> Markup | None:
-    """A picture of what it says, curves, and epochs in figures, beside each other where there is room."""
-    parts = [_answers(run)]
+    """A picture of what it says, curves, and epochs in figures."""
+    pictures, below = [_answers(run)], None
     if run.history:
         rates = run.history.get("learning_rate", [0])
-        parts += [_attempt(_curves, run), tables.epochs(run.history)]
-        parts.insert(2, _attempt(_rates, run) if max(rates) > 1.05 * min(rates) else None)
-    return element("div", parts, class_="pair") if any(parts) else None
+        changes = max(rates) > 1.05 * min(rates)
+        pictures += [_attempt(_curves, run), _attempt(_rates, run) if changes else None]
+        below = tables.epochs(run.history)
+    return _beside(pictures, below)
+
+
+def _beside(pictures: Sequence[Child], *below: Child) -> Markup | None:
+    """Pictures in a grid, and what is below it."""
+    grid = element("div", list(pictures), class_="pair") if any(pictures) else None
+    return join(grid, *below) if grid or any(below) else None
 
 
 def _answers(run: Run) -> Markup | None:
@@ -125,8 +140,12 @@ def _mistakes(run: Run) -> Markup:
     ax = confusion_matrix(run.model, *run.checked, new_axes(*size), class_names=run.names)
     alternative = "Confusion matrix: true classes as rows, answers as columns, the figures are in the table"
     picture = _figure(ax, "confusion", alternative, run, run.checked_name, wide=len(counts) > 8 and not many)
-    beside = [tables.confusions(run, counts) if many else None, tables.classes(run, counts)]
-    return element("div", picture, element("div", beside), class_="pair")
+    classes = element("div", tables.classes(run, counts))
+    if many:
+        return _beside([picture, tables.confusions(run, counts)], classes) or join()
+    if len(counts) > 10:  # it takes the width of the page
+        return join(picture, classes)
+    return element("div", picture, classes, class_="pair")
 
 
 def inside(run: Run) -> Markup:

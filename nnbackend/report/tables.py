@@ -68,7 +68,9 @@ def epochs(history: History) -> Markup:
     """The first epochs, the last, and some between, evenly spread."""
     count = len(history)
     chosen = sorted({round(place) for place in np.linspace(0, count - 1, min(count, MOST_EPOCHS))})
-    columns = [name for name in history if name in NAMES and not _is_always_zero(history[name])]
+    columns = [name for name in history if name in NAMES and any(history[name])]
+    if "regularization_loss" not in columns and "data_loss" in columns:
+        columns.remove("data_loss")  # without penalties it is the loss
     caption = "Epoch by epoch" if len(chosen) == count else f"{len(chosen)} of {count:,} epochs"
     rows = [[_measured(name, history[name][place]) for name in columns] for place in chosen]
     return table(caption, [NAMES[name] for name in columns], rows)
@@ -76,10 +78,6 @@ def epochs(history: History) -> Markup:
 
 def _measured(name: str, value: Any) -> str:
     return share(value) if name.endswith("accuracy") else number(value)
-
-
-def _is_always_zero(values: Sequence[Any]) -> bool:
-    return not any(values)
 
 
 def layers(run: Run) -> Markup:
