@@ -28,6 +28,7 @@ from .errors import (
     NNBackendError,
     NonDifferentiableError,
     NonFiniteLossError,
+    OutOfMemoryError,
     StateError,
     TransferError,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "NonFiniteLossError",
     "Normal",
     "Optimizer",
+    "OutOfMemoryError",
     "ParameterBuffer",
     "RMSprop",
     "ReLU",

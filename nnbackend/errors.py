@@ -41,6 +41,19 @@ class StateError(NNBackendError, RuntimeError):
     """Something was called out of order, or asked for a value that this object does not keep."""
 
 
+class OutOfMemoryError(ArgumentError, MemoryError):
+    """What was asked for takes more memory than its backend has: the GPU's, or for backends of the host the machine's.
+
+    `needed` and `free` are numbers of bytes, and `batch_size` one that fits; None where they are not known, or none fits.
+    """
+
+    def __init__(
+        self, message: str, *, needed: int | None = None, free: int | None = None, batch_size: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.needed, self.free, self.batch_size = needed, free, batch_size
+
+
 class NonFiniteLossError(NNBackendError, ArithmeticError):
     """The loss turned into NaN or infinity while training.
 

@@ -50,6 +50,8 @@ class DenseReLU:
 class Ending:
     """The end of a model: the last layer's predictions, and the loss on them."""
 
+    is_joined = False
+
     def __init__(self, layer: Layer, loss: Loss) -> None:
         self.layer, self.loss = layer, loss
         loss.leave_out("")
@@ -68,6 +70,8 @@ class Ending:
 
 class JoinedEnding(Ending):
     """An activation and its loss as one, with the simpler gradient."""
+
+    is_joined = True
 
     def __init__(self, layer: Layer, loss: Loss, joined: Loss) -> None:
         super().__init__(layer, loss)

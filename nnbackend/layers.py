@@ -134,6 +134,10 @@ class Layer(OnBackend):
             self._left_out[name] = reason
             vars(self).pop(name, None)
 
+    def leaves_out(self, name: str) -> bool:
+        """Whether a model does without this attribute of the layer."""
+        return name in self._left_out
+
     def __getattr__(self, name: str) -> Any:
         """Reached only for what was never set: say which call sets it, or why it is left out."""
         if name in _KEPT:

@@ -16,6 +16,7 @@ from .checks import count, flag
 from .checks import path as checked_path
 from .checks import seed as checked_seed
 from .errors import ArgumentError, DataError, shown
+from .footprint import EVALUATING, PREDICTING, TRAINING, explains_memory
 from .history import History
 from .layers import Layer
 from .losses import Loss
@@ -191,6 +192,7 @@ class Model:
         with self.xp.quiet():
             return self.built.backward(self.built.checked_targets(targets))
 
+    @explains_memory(TRAINING)
     @on_device
     def train(
         self,
@@ -223,7 +225,8 @@ class Model:
         more than half of what is free, stay where they are and come in batch by batch, the next while one is computed;
         `stream=True` or `False` decides it otherwise. The bits of the result are the same.
 
-        Raises `DataError` for data that do not fit, and `NonFiniteLossError` when the loss turns into NaN or infinity.
+        Raises `DataError` for data that do not fit, `NonFiniteLossError` when the loss turns into NaN or infinity, and
+        `OutOfMemoryError`, which says what would have been needed and a batch size that fits.
         """
         epochs = count("epochs", epochs)
         if print_every is not None:
@@ -264,6 +267,7 @@ class Model:
         self.history = run.history
         return run.run()
 
+    @explains_memory(EVALUATING)
     @on_device
     def evaluate(
         self,
@@ -291,6 +295,7 @@ class Model:
             columns = evaluation.summarize(records.fetch()[np.newaxis])
         return Evaluation(**{name: column[0] for name, column in columns.items() if name != "learning_rate"})
 
+    @explains_memory(PREDICTING)
     @on_device
     def predict(self, X: Any, *, batch_size: int | None = None) -> np.ndarray:
         """The network's outputs for X, shape (samples, outputs), as a NumPy array of the caller's own."""

@@ -182,6 +182,14 @@ class Network:
         parts += [parameter.regularizer for parameter in self.penalized]
         return all(promises_only_ops(part) for part in parts if part is not None)
 
+    def let_go(self) -> None:
+        """Free what its parts keep of the last batch; the next has buffers made anew."""
+        joined = getattr(self.ending, "joined", None)
+        for part in (*self._parts, *([joined] if joined is not None else [])):
+            part.let_go()
+        self._answers.clear()
+        self._targets = None
+
     def need(self, *, loss: bool = False, optimizer: bool = False) -> None:
         """Raise `StateError` if a part is missing."""
         for name, needed in (("loss", loss), ("optimizer", optimizer)):

@@ -76,10 +76,11 @@ class Optimizer:
                 "optimizer, and all layers of a network one buffer, ParameterBuffer.of(dense1, dense2, ...)"
             )
         xp, size = parameters.xp, parameters.values.size
-        needed = len(self.state_names) * size * xp.dtype.itemsize
-        xp.check_memory(needed, f"the state of {type(self).__name__} for {size} parameters", "use smaller layers")
+        needed = (len(self.state_names) + (self.clip_norm is not None)) * size * xp.dtype.itemsize
+        with xp.taking(needed, f"the state of {type(self).__name__} for {size} parameters", "use smaller layers"):
+            self.state = {name: xp.aligned_zeros(size) for name in self.state_names}
+            self._clipped = None if self.clip_norm is None else xp.aligned_zeros(size)
         self._parameters = parameters
-        self.state = {name: xp.aligned_zeros(size) for name in self.state_names}
         self._schedule = {
             "learning_rate": xp.full(1, self._learning_rate, dtype="float64"),
             "decay": xp.full(1, self._decay, dtype="float64"),
@@ -88,7 +89,6 @@ class Optimizer:
             **{name: xp.zeros(1) for name in ("rate", "adam_rate", "scale", "factor")},
             "norm": xp.zeros(1, dtype="float64"),
         }
-        self._clipped = None if self.clip_norm is None else xp.aligned_zeros(size)
 
     @property
     def parameters(self) -> ParameterBuffer | None:

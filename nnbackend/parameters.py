@@ -14,7 +14,7 @@ import numpy as np
 
 from .backend import Backend
 from .backend.base import converted, describe, host_array, on_device
-from .backend.memory import check_memory, free_host_memory, in_gib
+from .backend.memory import check_memory, free_host_memory
 from .checks import seed as checked_seed
 from .errors import ArgumentError, DataError, did_you_mean, shown
 from .initializers import Initializer
@@ -97,13 +97,8 @@ class ParameterBuffer:
             offsets.append(end)
             end += -(-parameter.size // step) * step
         what, needed = f"{shown(end)} parameters and their gradients", 2 * end * xp.dtype.itemsize
-        xp.check_memory(needed, what, "use smaller layers")
-        try:
+        with xp.taking(needed, what, "use smaller layers"):
             self.values, self.grads = xp.aligned_zeros(end), xp.aligned_zeros(end)
-        except (MemoryError, ValueError, OverflowError):  # NumPy's, for what no machine can address, and CuPy's
-            raise ArgumentError(
-                f"{what}: {in_gib(needed)} needed, more than backend {xp.name!r} has; use smaller layers"
-            ) from None
         for parameter, offset in zip(self.named.values(), offsets, strict=True):
             self._move_in(parameter, offset)
 
@@ -249,15 +244,12 @@ def draw(layer: Layer) -> None:
     """Give a layer's parameters their first values, from its seed (fresh entropy, recorded, where it has none)."""
     layer.seed = checked_seed(layer.seed)
     for stream, (name, parameter) in enumerate(layer.parameters.items()):
-        check_memory(
-            parameter.size * (8 + 2 * layer.xp.dtype.itemsize),  # drawn in float64, converted, and brought in
-            free_host_memory,
-            what=f"the first values of the {name} of {layer!r}",
-            where="this machine",
-            advice="use smaller layers",
-        )
+        what, size = f"the first values of the {name} of {layer!r}", parameter.size * layer.xp.dtype.itemsize
+        needed = 8 * parameter.size + 2 * size  # drawn in float64, converted, and brought in
+        check_memory(needed, free_host_memory, what=what, where="this machine", advice="use smaller layers")
         drawn = parameter.initializer.draw(host_generator(layer.seed, stream), parameter.shape)
-        values = layer.xp.asarray(drawn, dtype=layer.xp.dtype)
+        with layer.xp.taking(size, what, "use smaller layers"):
+            values = layer.xp.asarray(drawn, dtype=layer.xp.dtype)
         if values.shape != parameter.shape:
             raise DataError(
                 f"{parameter.initializer!r} drew shape {values.shape} for {layer!r}.{name}: expected {parameter.shape}"

@@ -38,8 +38,8 @@ class Workspace:
         memory = self._memory.get(name)
         if memory is None or memory.size < size or memory.dtype != wanted:
             needed = size * checked_dtype(wanted).itemsize
-            self.xp.check_memory(needed, f"{name} of shape {shape}", "use smaller batches or layers")
-            memory = self._memory[name] = self.xp.empty(size, dtype=wanted)
+            with self.xp.taking(needed, f"{name} of shape {shape}", "use smaller batches or layers"):
+                memory = self._memory[name] = self.xp.empty(size, dtype=wanted)
             self._views = {key: view for key, view in self._views.items() if key[0] != name}
         view = self._views[name, shape] = memory[:size].reshape(shape)
         return view
@@ -72,6 +72,12 @@ class OnBackend:
         if self._workspace is None:
             self._workspace = Workspace(self.xp)
         return self._workspace.get(name, shape, dtype)
+
+    def let_go(self) -> None:
+        """Free all buffers, and what the last calls kept in them."""
+        self._workspace = None
+        for name in ("inputs", "output", "dinputs", "mask"):
+            vars(self).pop(name, None)
 
     def place(self, xp: Backend) -> None:
         """Move to a backend; `Model` calls it. Buffers of another backend are let go."""

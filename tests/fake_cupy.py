@@ -12,6 +12,7 @@ import contextlib
 import functools
 import threading
 import types
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +26,7 @@ class Runtime:
 
     def __init__(self, devices: int) -> None:
         self.devices = devices
+        self.memGetInfo: Any = None
         self.log: list[int] = []  # every device that was made current
         self._thread = threading.local()
 
@@ -47,12 +49,38 @@ class Runtime:
         return 13020
 
 
+class OutOfMemoryError(MemoryError):
+    """`cupy.cuda.memory.OutOfMemoryError`."""
+
+
+class Memory:
+    """The memory of all devices: so many bytes, of which an array has its own as long as it lives."""
+
+    def __init__(self) -> None:
+        self.limit = 8 * 2**30
+        self.used = 0
+
+    def take(self, raw: np.ndarray) -> None:
+        """Count an array that owns its memory."""
+        if raw.base is None and raw.nbytes:
+            if self.used + raw.nbytes > self.limit:
+                raise OutOfMemoryError(
+                    f"Out of memory allocating {raw.nbytes:,} bytes (allocated so far: {self.used:,} bytes)."
+                )
+            self.used += raw.nbytes
+            weakref.finalize(raw, self._give_back, raw.nbytes)
+
+    def _give_back(self, size: int) -> None:
+        self.used -= size
+
+
 def fake_cupy(devices: int = 1, emulated: Any = None) -> Any:
     """A module that `import cupy` may find, with so many devices.
 
     `emulated` (an `EmulatedModule`) runs raw kernels; without it there are none.
     """
-    runtime = Runtime(devices)
+    runtime, memory = Runtime(devices), Memory()
+    runtime.memGetInfo = lambda: (memory.limit - memory.used, memory.limit)
     cuda = Cuda(runtime)
 
     class FakeArray(np.lib.mixins.NDArrayOperatorsMixin):
@@ -60,6 +88,7 @@ def fake_cupy(devices: int = 1, emulated: Any = None) -> Any:
 
         def __init__(self, raw: Any, device_id: int | None = None) -> None:
             self.raw = np.asarray(raw)
+            memory.take(self.raw)
             self.device_id = runtime.getDevice() if device_id is None else device_id
 
         shape, dtype, ndim, size, nbytes, flags = (
@@ -146,6 +175,8 @@ def fake_cupy(devices: int = 1, emulated: Any = None) -> Any:
     module.asnumpy = lambda array: cuda.refuse("asnumpy") or np.array(bare(array))
     module.from_dlpack = lambda data: FakeArray(data.values)
     module.cuda = cuda
+    module.memory = memory
+    module.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 0)
 
     emulating = threading.Lock()  # the emulator runs one launch at a time
 

@@ -328,23 +328,23 @@ class Greedy(nn.Adam):
 TOO_LARGE: dict[str, tuple[Callable[[], Any], int, tuple[str, ...]]] = {
     "parameters": (
         lambda: nn.Dense(5000, 5000).weights, 150 * MIB,
-        ("25005056 parameters and their gradients", "0.2 GiB needed, and backend 'cpu' has 0.1 GiB free", "smaller layers"),
+        ("25005056 parameters and their gradients", "190.8 MiB needed, and backend 'cpu' has 150.0 MiB free", "smaller layers"),
     ),
     "first values": (
         lambda: nn.Dense(5000, 5000).weights, 250 * MIB,
-        ("first values of the weights of Dense(5000, 5000)", "this machine has 0.2 GiB free"),
+        ("first values of the weights of Dense(5000, 5000)", "this machine has 250.0 MiB free"),
     ),
     "state of an optimizer": (
         lambda: Greedy().bind(nn.ParameterBuffer(CPU, {"a": Parameter((3000, 3000), nn.Zeros())})), 71 * MIB,
-        ("state of Greedy for 9000000 parameters", "0.1 GiB needed", "smaller layers"),
+        ("state of Greedy for 9000000 parameters", "103.0 MiB needed", "smaller layers"),
     ),
     "outputs": (
         lambda: nn.Dense(1, 2000, backend="cpu").forward(CPU.ones((10_000, 1))), 70 * MIB,
-        ("output of shape (10000, 2000)", "0.1 GiB needed", "smaller batches or layers"),
+        ("output of shape (10000, 2000)", "76.3 MiB needed", "smaller batches or layers"),
     ),
     "samples": (
         lambda: nn.datasets.spiral(10**6, 3), 100 * MIB,
-        ("3000000 samples", "0.1 GiB needed, and this machine has", "ask for less"),
+        ("3000000 samples", "137.3 MiB needed, and this machine has", "ask for less"),
     ),
     "samples of the sine": (
         lambda: nn.datasets.sine(10**10), 2**34, ("10000000000 samples", "447.0 GiB needed", "16.0 GiB free"),

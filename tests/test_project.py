@@ -36,7 +36,7 @@ HOUSE = (
     ("workspace", "initializers", "regularizers", "parameters"),
     ("metrics", "layers", "activations", "losses", "optimizers"),
     ("fusion",),
-    ("history", "batches", "streams", "weights", "network", "passes", "training", "storage", "callbacks", "model"),
+    ("history", "batches", "streams", "weights", "footprint", "network", "passes", "training", "storage", "callbacks", "model"),
     ("datasets",),
     ("__init__",),
     ("testing", "parity", "doctor", "plots", "report", "profile", "book"),

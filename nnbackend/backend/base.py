@@ -7,18 +7,18 @@ import functools
 import math
 import threading
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from .. import ops as reference_ops
 from ..checks import seed as checked_seed
-from ..errors import ArgumentError, DataError, did_you_mean, shown
+from ..errors import ArgumentError, DataError, NNBackendError, OutOfMemoryError, did_you_mean, shown
 from ..kernels.override import Override
 from ..rng import Random
 from .dispatch import KERNEL_MODES, Ops, Tape
-from .memory import check_memory, free_host_memory
+from .memory import check_memory, free_host_memory, in_words
 from .transfers import Transfers
 from .uploads import SharedUpload
 
@@ -198,9 +198,28 @@ class Backend:
         """Bytes that are free where arrays of this backend live; None where nobody knows."""
         return free_host_memory()
 
-    def check_memory(self, needed: int, what: str, advice: str) -> None:
-        """Raise `ArgumentError` where so many bytes are not free, before a system that promises too much ends the process."""
+    @contextlib.contextmanager
+    def taking(self, needed: int, what: str, advice: str) -> Iterator[None]:
+        """A block that allocates so many bytes and does nothing else; raises `OutOfMemoryError` where they cannot be had.
+
+        What is free is looked at before: a system that promises more than it has ends the process later.
+        """
         check_memory(needed, self.free_memory, what=what, where=f"backend {self.name!r}", advice=advice)
+        try:
+            yield
+        except Exception as error:
+            too_large_to_count = isinstance(error, (ValueError, OverflowError)) and not isinstance(
+                error, NNBackendError
+            )
+            if not too_large_to_count and not self.is_out_of_memory(error):
+                raise
+            raise OutOfMemoryError(
+                f"{what}: {in_words(needed)} needed, more than backend {self.name!r} has; {advice}", needed=needed
+            ) from None
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Whether an error says that memory could not be had."""
+        return isinstance(error, MemoryError)
 
     def upload(self, shape: tuple[int, ...], dtype: Any) -> SharedUpload:
         """An array of the device that the host fills again and again (see `nnbackend.backend.uploads`)."""

@@ -25,6 +25,7 @@ from .uploads import PinnedUpload
 _WHEELS = ("cupy-cuda12x", "cupy-cuda13x", "cupy-cuda11x", "cupy")
 STEPS_PER_LAUNCH = 16  # captured together: a launch costs the host some microseconds, a small step the GPU hardly more
 _DLPACK_CUDA = 2  # kDLCUDA of the DLPack standard: memory of a CUDA device
+_NO_MEMORY = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED")
 _NO_DEVICE = (
     "backend 'gpu' cannot be used: the driver sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES, "
     "or use --backend cpu"
@@ -101,6 +102,10 @@ class GPUBackend(Backend):
         with self.op_scope:
             free, _ = self._namespace.cuda.runtime.memGetInfo()
             return free + self._namespace.get_default_memory_pool().free_bytes()
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """CuPy's own error, which is a `MemoryError`, or CUDA's and cuBLAS's, which are none and say it in words."""
+        return super().is_out_of_memory(error) or any(words in str(error) for words in _NO_MEMORY)
 
     def upload(self, shape: tuple[int, ...], dtype: Any) -> PinnedUpload:
         """From pinned memory, on a stream beside the current one. Not proved on a GPU yet (docs/gpu-status.md)."""

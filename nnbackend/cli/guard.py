@@ -6,6 +6,7 @@ import _thread
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from ..errors import NNBackendError, NonFiniteLossError, printable
+from ..errors import NNBackendError, NonFiniteLossError, OutOfMemoryError, printable
 from ..interrupts import end_at_once
 
 FAILED = 1
@@ -25,6 +26,9 @@ TERMINATED = 143  # 128 + SIGTERM
 
 # Seconds in which further signals count as the first one: a terminal and a parent process may both send it.
 REPEATS = 1.0
+
+# What an error calls the argument that would help.
+_BATCH_SIZE = re.compile(r"\bbatch_size=(\d+)")
 
 # Seconds until a signal is looked at again that came while a module was being imported.
 AGAIN = 0.02
@@ -179,6 +183,8 @@ def explain(error: BaseException, interrupted: int = 0) -> tuple[int, str]:
         return NOBODY_READS, ""
     if isinstance(error, NonFiniteLossError):
         return FAILED, str(error)
+    if isinstance(error, OutOfMemoryError):
+        return USAGE, _BATCH_SIZE.sub(r"--batch-size \1", str(error))
     if isinstance(error, (NNBackendError, CommandLineError)):
         return USAGE, str(error)
     if isinstance(error, MemoryError):

@@ -53,6 +53,9 @@ class Predict:
         ),
     ] = True
     header: HasHeader = None
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Rows to compute at a time (default: all of them).")
+    ] = None
     backend: BackendName = None
     dtype: DtypeName = None
     json: AsJson = False
@@ -63,7 +66,7 @@ class Predict:
         check_writable("--output", self.output)
         rows = is_table(self.inputs) if has_table(model.preprocessing) else self.inputs.suffix.lower() in ROWS
         X = self._rows(model) if rows else self._picture(model)
-        answers = Answers(model, model.predict(X))
+        answers = Answers(model, model.predict(X, batch_size=self.batch_size))
         table = to_csv(answers.columns, answers.rows())
         if self.output is not None:
             write_file(self.output, table.encode())
