@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 
 import nnbackend as nn
-from nnbackend.storage import container, files, runs
+from nnbackend.storage import checkpoints, container, files, runs
 from nnbackend.storage.checkpoints import CheckpointFolder
 from tests import kills
 from tests.test_callbacks import fit
@@ -365,6 +368,59 @@ def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
             fit(new_model(), 2, nn.Checkpoint(tmp_path))
         process.kill()
         process.wait()
+        fit(new_model(), 2, nn.Checkpoint(tmp_path))
+
+
+def test_of_two_commands_started_at_once_one_is_refused(tmp_path: Path) -> None:
+    """Whole runs, as two people start them: one trains to its end, the other says why it does not."""
+    command = [
+        sys.executable,
+        "-m",
+        "nnbackend",
+        "train",
+        "spiral",
+        "--samples",
+        "20",
+        "--epochs",
+        "200000",
+        "--checkpoint",
+    ]
+    runs = [
+        subprocess.Popen(
+            [*command, str(tmp_path / "run")], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    try:
+        end = time.monotonic() + 60
+        while all(run.poll() is None for run in runs) and time.monotonic() < end:
+            time.sleep(0.05)
+        refused = [run for run in runs if run.poll() is not None]
+        assert len(refused) == 1, "both train in one folder, or none"
+        (other,) = (run for run in runs if run is not refused[0])
+        _, err = refused[0].communicate()
+        assert refused[0].returncode == 2
+        assert err.count("\n") == 1
+        # Refused within the moment before the other one has written its name, it is not told it.
+        assert re.search(rf"is in use by another run( \(process {other.pid} on .*\))?: wait for it to end", err)
+        other.send_signal(signal.SIGINT)
+        other.communicate(timeout=60)
+        assert other.returncode == 130
+    finally:
+        for run in runs:
+            if run.poll() is None:
+                run.kill()
+            run.communicate()
+
+
+def test_a_disk_without_locks_is_named_for_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was said that another run had the folder."""
+
+    def refuse(file: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(checkpoints, "_lock_now", refuse)
+    with pytest.raises(nn.FileError, match=r"cannot use .* for checkpoints: No locks available"):
         fit(new_model(), 2, nn.Checkpoint(tmp_path))
 
 

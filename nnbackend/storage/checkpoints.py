@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import socket
@@ -89,7 +90,10 @@ def _locked(path: str, folder: str) -> IO[str]:
     file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - it stays open as long as the lock is held
     try:
         _lock_now(file)
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):  # not of a holder: a disk that has no locks
+            file.close()
+            raise
         file.seek(0)
         holder = file.read().strip()
         file.close()
