@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..errors import StateError
-from .images import ImageSet
 from .split import stratified_split
+
+if TYPE_CHECKING:
+    from .images import ImageSet
 
 
 def digits(*, test_share: float = 0.2, seed: int | None = None) -> ImageSet:
@@ -23,6 +27,8 @@ def digits(*, test_share: float = 0.2, seed: int | None = None) -> ImageSet:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError:
         raise StateError("digits need scikit-learn, which is not installed: pip install 'nnbackend[data]'") from None
+    from .images import ImageSet  # after that: it brings what reads files
+
     X, y = load_digits(return_X_y=True)
     X, y = ((X - 8) / 8).astype(np.float32), y.astype(np.int64)
     train, test = stratified_split(y, test_share, seed=seed)
