@@ -344,7 +344,8 @@ def draw_clip(rng: np.random.Generator, n: int, k: int) -> Arguments:
 
 def clip_factor(g: Array, *, limit: float) -> tuple[Array, Array]:
     norm = np.linalg.norm(g)
-    return np.array([norm]), np.array([1.0 if norm <= limit else limit / norm])
+    factor = (1.0 if norm <= limit else limit / norm) if np.isfinite(norm) else np.nan
+    return np.array([norm]), np.array([factor])
 
 
 def adam_unfolded(

@@ -156,7 +156,7 @@ SPECIAL = [
     *("sigmoid_crossentropy_backward", "mean_squared_error", "mean_squared_error_backward", "mean_absolute_error"),
     *("mean_absolute_error_backward", "mean", "penalty", "penalty_gradient", "regression_accuracy", "assign", "gather"),
     *("sgd", "sgd_momentum", "adagrad", "rmsprop", "adam", "adamw", "adam_unfolded", "categorical_crossentropy"),
-    *("scale", "weighted_mean", "weigh"),
+    *("scale", "weighted_mean", "weigh", "clip_factor"),
     *("binary_crossentropy", "binary_accuracy", "binary_predictions", "regression_hits"),
 ]
 
