@@ -14,6 +14,7 @@ from .. import __version__
 from ..checks import path as checked_path
 from ..errors import ArgumentError, DataError, shown
 from ..model import Model
+from ..plots import check_file
 from ..storage.files import write_file
 from .markup import Markup, element
 from .run import Data, Run
@@ -51,6 +52,7 @@ def write_report(
     >>> write_report("spiral.html", model, X, y, title="Three arms")
     """
     target = checked_path("path", path)
+    check_file("picture.svg")  # raises without matplotlib
     if not isinstance(model, Model):
         raise ArgumentError(f"model {shown(model)}: expected an nn.Model")
     if validation_data is not None and not (isinstance(validation_data, (tuple, list)) and len(validation_data) == 2):
