@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .checks import path as checked_path
 from .errors import DataError, FileError, did_you_mean, shown
+from .files import read_file, write_file
 
 
 class History(Mapping[str, list[Any]]):
@@ -42,15 +44,15 @@ class History(Mapping[str, list[Any]]):
         return {name: column[index] for name, column in self._columns.items()}
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the columns to a CSV file, with a header line. Numbers are written in full. Raises `FileError`."""
-        target = checked_path("path", path)
-        try:
-            with open(target, "w", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(self._columns)
-                writer.writerows(zip(*self._columns.values(), strict=True))
-        except OSError as error:
-            raise FileError(f"cannot write {target}: {error.strerror}") from error
+        """Write the columns to a CSV file, with a header line; an old file is replaced in one step. Numbers are in full.
+
+        Raises `FileError`, and leaves the old file as it was.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self._columns)
+        writer.writerows(zip(*self._columns.values(), strict=True))
+        write_file(checked_path("path", path), text.getvalue().encode())
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike[str]) -> History:
@@ -64,10 +66,7 @@ class History(Mapping[str, list[Any]]):
         """
         source = checked_path("path", path)
         try:
-            with open(source, newline="", encoding="utf-8-sig") as file:
-                rows = list(csv.reader(file))
-        except OSError as error:
-            raise FileError(f"cannot read {source}: {error.strerror}") from error
+            rows = list(csv.reader(io.StringIO(read_file(source).decode("utf-8-sig"), newline="")))
         except (UnicodeDecodeError, csv.Error) as error:
             raise FileError(f"{source} is no history: expected lines of numbers with commas between them") from error
         history = cls()

@@ -430,7 +430,7 @@ def test_model_files_that_cannot_be_read(
         def locked_open(*arguments: object, **settings: object) -> None:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr("nnbackend.storage.files.open", locked_open, raising=False)
+        monkeypatch.setattr("nnbackend.files.open", locked_open, raising=False)
     assert "Permission denied" in refusal(capsys, command[0], locked, *command[1:])
 
 
@@ -444,7 +444,7 @@ def test_a_model_that_cannot_be_written_after_training(
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nnbackend.storage.files._write_and_flush", full)
+    monkeypatch.setattr("nnbackend.files._write_and_flush", full)
     assert main(["train", "spiral", "--epochs", "2", "--samples", "9", "--quiet", "--save", str(path)]) == 2
     err = capsys.readouterr().err
     assert "No space left on device; the old file is as it was" in err

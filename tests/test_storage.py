@@ -368,7 +368,7 @@ def test_custom_classes_are_checked(custom: Any, tmp_path: Path) -> None:
 
 
 def test_a_device_is_not_replaced_by_a_file() -> None:
-    from nnbackend.storage.files import write_file
+    from nnbackend.files import write_file
 
     with pytest.raises(nn.FileError, match="device or a pipe"):
         write_file("/dev/null", b"model")

@@ -42,7 +42,7 @@ class CSVLog(Callback):
 
     def on_train_begin(self, run: TrainingRun) -> None:
         """Keep what the file says of earlier epochs of this model, and drop what a killed run wrote behind its checkpoint."""
-        from ..storage.files import write_file
+        from ..files import write_file
 
         self._missing = ""
         earlier = self._earlier_lines(run.first_epoch)

@@ -1,4 +1,4 @@
-"""The history as TensorBoard reads it, written while training. TensorBoard itself is only needed to look at it."""
+"""The history as TensorBoard reads it, written while training."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .event_file import named_file, numbers, records_from, restart
 class TensorBoardLog(Callback):
     """Writes every column of the history as a curve for TensorBoard, a point for each epoch.
 
-    Look at them, while training or later, with `pip install 'nnbackend[tensorboard]'` and `tensorboard --logdir runs`. Give
+    Needs the extra `tensorboard`. Look at them, while training or later, with `tensorboard --logdir runs`. Give
     each run a folder of its own in there; every training adds a file to it. Points come with every report; `every` asks for
     reports at least that often. Training a model further continues its curves, and a resumed run's curves are those of
     a run that was never stopped. A disk that is full later ends nothing: there is a warning, and what is missing is
     written with the next report. Numbers are float32 there: `CSVLog` keeps them in full.
 
-    Raises `FileError`, before training, where the folder cannot be written.
+    Raises `StateError` where TensorBoard is not installed, and `FileError`, before training, where the folder cannot be written.
 
     >>> import nnbackend as nn
     >>> X, y = nn.datasets.spiral(samples=20, classes=3, seed=0)

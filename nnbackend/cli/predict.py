@@ -15,8 +15,8 @@ import typer
 from ..datasets import apply_preprocessing, load_image
 from ..datasets.tables import has_table, is_table
 from ..errors import ArgumentError, DataError, printable, shown
+from ..files import write_file
 from ..model import Model
-from ..storage.files import write_file
 from .answers import Answers
 from .files import check_writable
 from .options import AsJson, BackendName, DtypeName, HasHeader, ModelFile, load

@@ -12,7 +12,7 @@ import numpy as np
 from ..checks import count
 from ..checks import path as checked_path
 from ..errors import StateError
-from ..storage.files import write_file
+from ..files import write_file
 from ..training import Callback, TrainingRun
 from .answers import decision_boundary
 from .style import new_axes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..checks import path as checked_path
 from ..errors import ArgumentError, StateError
-from ..storage.files import write_file
+from ..files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def new_axes(width: float = 7.0, height: float = 4.4, dpi: int = 120) -> Axes:
 def new_panels(count: int, *, square: bool = False) -> list[Axes]:
     """Axes beside each other in a figure of their own; the first is about square on request."""
     first = 5.2 if square else 7.0
-    figure = _new_figure(first + 5.6 * (count - 1), 4.9 if square else 4.4, 120)
+    figure = _new_figure(first + 5.6 * (count - 1), 4.9 if square else 4.4, 120 if count == 1 else 100)
     return list(figure.subplots(1, count, squeeze=False, width_ratios=[first, *[5.6] * (count - 1)])[0])
 
 
@@ -133,5 +133,7 @@ def rendered(ax: Axes, kind: str, *, dpi: int | None = None, salt: str = "nnback
         # A name in a script that the font lacks is drawn as boxes; the rest of the picture is as good as ever.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = ax.get_figure(root=True)
+        if kind == "png":
+            options["pil_kwargs"] = {"optimize": True}
         figure.savefig(file, format=kind, metadata=dateless, dpi=dpi or figure.dpi, **options)
     return file.getvalue()

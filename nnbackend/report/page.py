@@ -13,9 +13,9 @@ from typing import Any
 from .. import __version__
 from ..checks import path as checked_path
 from ..errors import ArgumentError, DataError, shown
+from ..files import write_file
 from ..model import Model
 from ..plots import check_file
-from ..storage.files import write_file
 from .markup import Markup, element
 from .run import Data, Run
 from .sections import SECTIONS, summary

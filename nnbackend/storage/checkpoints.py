@@ -12,8 +12,8 @@ import warnings
 from typing import IO
 
 from ..errors import FileError
+from ..files import Path, is_temporary, reason
 from .container import Contents, read_contents, write_contents
-from .files import Path, is_temporary, reason
 
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 _LOCK = ".lock"

@@ -18,7 +18,7 @@ import safetensors
 import safetensors.numpy
 
 from ..errors import FileError, one_line, shown
-from .files import Path, read_file, write_file
+from ..files import Path, read_file, write_file
 from .schema import violation
 
 KEY = "nnbackend"

@@ -15,11 +15,11 @@ import numpy as np
 
 from ..backend import Backend
 from ..errors import ArgumentError, DataError, FileError, did_you_mean, shown
+from ..files import Path
 from ..layers import Layer
 from ..optimizers import Optimizer
 from ..parameters import ParameterBuffer, collect, layer_names
 from .container import Contents, read_contents, write_contents
-from .files import Path
 from .parts import Classes, build_part, check_custom, describe_part, plain
 
 if TYPE_CHECKING:

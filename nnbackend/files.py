@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 
-from ..errors import FileError
+from .errors import FileError
 
 Path = str | os.PathLike[str]
 
