@@ -22,7 +22,14 @@ class NNBackendError(Exception):
 
 
 class BackendError(NNBackendError, RuntimeError):
-    """A backend that was asked for cannot be had here (no GPU, no CuPy, an unknown name)."""
+    """A backend that was asked for cannot be had here (no GPU, no CuPy, an unknown name).
+
+    `fault` says it in a word for programs, where there is one: for a GPU those of `nnbackend.backend.Fault`.
+    """
+
+    def __init__(self, message: str, *, fault: str | None = None) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class TransferError(NNBackendError, RuntimeError):

@@ -19,8 +19,7 @@ import numpy as np
 import pytest
 
 import nnbackend as nn
-from nnbackend.backend import gpu as gpu_module
-from nnbackend.backend import registry
+from nnbackend.backend import cupy_probe, registry
 from nnbackend.backend.graph import CapturedStep
 from nnbackend.kernels.cuda import compile as cuda_compile
 from nnbackend.kernels.cuda import products
@@ -44,7 +43,7 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No backend on the stand-in outlives its test."""
     monkeypatch.setattr(registry, "_cache", {})
-    monkeypatch.setattr(gpu_module, "_installed_wheels", lambda: ["cupy-cuda13x"])
+    monkeypatch.setattr(cupy_probe, "installed_wheels", lambda: ["cupy-cuda13x"])
     return
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import nnbackend as nn
 from nnbackend import doctor
-from nnbackend.backend import gpu, registry
+from nnbackend.backend import cupy_probe, registry
 from nnbackend.cli import main
 from nnbackend.doctor import device, driver, host, remedy, verdict
 from nnbackend.doctor.driver import GPU, Driver
@@ -39,7 +39,7 @@ def plain_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     registry._cache.clear()
     for name in ("CUDA_VISIBLE_DEVICES", "CUPY_TF32", "NNBACKEND"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(gpu, "_installed_wheels", lambda: ["cupy-cuda13x"])
+    monkeypatch.setattr(cupy_probe, "installed_wheels", lambda: ["cupy-cuda13x"])
     monkeypatch.setattr(remedy, "has_nvidia_device", lambda: True)
     monkeypatch.setattr(remedy, "CONTAINER_MARKS", ())
     yield
@@ -294,7 +294,7 @@ def test_the_driver_is_missing_or_too_old(
     release = tmp_path / "os-release"
     release.write_text("ID=ubuntu\n")
     monkeypatch.setattr(remedy, "OS_RELEASE", release)
-    monkeypatch.setattr(gpu, "_installed_wheels", lambda: [wheel])
+    monkeypatch.setattr(cupy_probe, "installed_wheels", lambda: [wheel])
     text, _ = DRIVER["driver missing or too old"]
     install(monkeypatch).cuda.runtime.getDeviceCount = raising(RuntimeError(text))
     assert failing("gpu", found).command == command
@@ -338,7 +338,7 @@ def test_hidden_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("found", "extra"), [(NEW, "cuda13"), (OLD, "cuda12")])
 def test_cupy_is_not_installed(monkeypatch: pytest.MonkeyPatch, found: Driver, extra: str) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
-    monkeypatch.setattr(gpu, "_installed_wheels", list)
+    monkeypatch.setattr(cupy_probe, "installed_wheels", list)
     judged = failing("gpu", found)
     assert judged.word == "missing"
     assert judged.command == f"pip install 'nnbackend[{extra}]'"
@@ -347,7 +347,7 @@ def test_cupy_is_not_installed(monkeypatch: pytest.MonkeyPatch, found: Driver, e
 
 
 def test_two_wheels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "_installed_wheels", lambda: ["cupy-cuda12x", "cupy-cuda13x"])
+    monkeypatch.setattr(cupy_probe, "installed_wheels", lambda: ["cupy-cuda12x", "cupy-cuda13x"])
     judged = failing("gpu", OLD)
     assert judged.command == "pip uninstall -y cupy-cuda12x cupy-cuda13x && pip install 'nnbackend[cuda12]'"
 
@@ -360,7 +360,7 @@ def test_cupy_does_not_import(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-    monkeypatch.setattr(gpu, "_installed_wheels", lambda: ["cupy-cuda12x"])
+    monkeypatch.setattr(cupy_probe, "installed_wheels", lambda: ["cupy-cuda12x"])
     assert failing("gpu", OLD).command == "pip install --force-reinstall 'nnbackend[cuda12]'"
 
 
@@ -392,6 +392,75 @@ def test_the_probe_passes_and_a_product_fails(monkeypatch: pytest.MonkeyPatch, e
     judged = failing("gpu", NEW)
     assert f"an operation failed ({type(error).__name__}: {error})" in judged.reason
     assert judged.command == command
+
+
+class DoesNotImport:
+    """An import of CuPy fails, as where a library that it is linked with is missing."""
+
+    def find_spec(self, name: str, *args: Any) -> None:
+        if name == "cupy":
+            raise ImportError("libcudart.so.13: cannot open shared object file")
+
+
+def provoke(fault: nn.backend.Fault, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Make the GPU fail in that way; the name of the backend to ask for."""
+    cupy = install(monkeypatch)
+    runtime, kernel = cupy.cuda.runtime, {}
+    match fault:
+        case fault.NOT_INSTALLED:
+            monkeypatch.setitem(sys.modules, "cupy", None)
+        case fault.TWO_WHEELS:
+            monkeypatch.setattr(cupy_probe, "installed_wheels", lambda: ["cupy-cuda12x", "cupy-cuda13x"])
+        case fault.NOT_IMPORTING:
+            monkeypatch.delitem(sys.modules, "cupy")
+            monkeypatch.setattr(sys, "meta_path", [DoesNotImport(), *sys.meta_path])
+        case fault.NO_DRIVER:
+            runtime.getDeviceCount = raising(RuntimeError("cudaErrorInsufficientDriver: too old"))
+        case fault.NO_DEVICE:
+            runtime.getDeviceCount = raising(RuntimeError("cudaErrorNoDevice: none"))
+        case fault.NO_SUCH_DEVICE:
+            return "gpu:7"
+        case fault.CUDA_FAILS:
+            runtime.getDeviceCount = raising(RuntimeError("cudaErrorSystemNotReady: not yet"))
+        case fault.NO_MEMORY:
+            kernel = {"arange": raising(RuntimeError("cudaErrorMemoryAllocation: out of memory"))}
+        case fault.NO_COMPILER:
+            kernel = {"arange": raising(RuntimeError("CuPy failed to load libnvrtc.so.13"))}
+        case fault.KERNEL_FAILS:
+            kernel = {"arange": raising(RuntimeError("cudaErrorLaunchFailure"))}
+        case fault.OPERATION_FAILS:
+            kernel = {"matmul": raising(ImportError("libcublas.so.13: cannot open shared object file"))}
+        case fault.WRONG_RESULT:
+            kernel = {"matmul": lambda a, b, out: out}
+    for name, function in kernel.items():
+        setattr(cupy, name, function)
+    return "gpu"
+
+
+@pytest.mark.parametrize("fault", nn.backend.Fault)
+def test_every_fault_is_provoked_and_has_a_command(fault: nn.backend.Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A word for programs, which is in the document; the error of the API has it too where the probe finds it."""
+    name = provoke(fault, monkeypatch)
+    judged = failing(name, NEW)
+    assert judged.fault == fault.value
+    assert judged.document()["fault"] == fault.value
+    assert judged.command == remedy.gpu_remedy(fault, NEW)
+    assert (judged.word == "missing") is (fault is fault.NOT_INSTALLED)
+    if fault not in (fault.OPERATION_FAILS, fault.WRONG_RESULT):  # which are found behind the probe
+        with pytest.raises(nn.BackendError) as raised:
+            nn.get_backend(name)
+        assert raised.value.fault == fault
+        monkeypatch.setenv("NNBACKEND", name)
+        with pytest.raises(nn.BackendError) as raised:
+            nn.get_backend()
+        assert raised.value.fault == fault, "also where the name is the environment's"
+
+
+def test_known_backends() -> None:
+    assert nn.backend.known_backends() == ("cpu", "gpu", "strict")
+    nn.register_backend("mine", lambda device, dtype, kernels: nn.Backend("mine", np, dtype=dtype))
+    assert nn.backend.known_backends() == ("cpu", "gpu", "strict", "mine")
+    assert not nn.backend.is_built_in("mine")
 
 
 # -- facts: the compiler, the driver, the host ----------------------------------------------------------------------------------
@@ -550,10 +619,15 @@ def test_a_container_s_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert host.memory().values["limit_bytes"] is None
 
 
-def test_blas_threads_without_threadpoolctl(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blas_threads_without_threadpoolctl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
     for name in host._BLAS_THREADS:
         monkeypatch.delenv(name, raising=False)
+    if sys.platform.startswith("linux") and "openblas" in host.blas().text:
+        asked = host._blas_threads()
+        assert asked == (host._openblas_threads(), "OpenBLAS says so")
+        assert 1 <= (asked[0] or 0) <= 1024
+    monkeypatch.setattr(host, "PROC", tmp_path)
     assert host._blas_threads() == (None, "threads not known without threadpoolctl")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert host._blas_threads() == (3, "OMP_NUM_THREADS is set")

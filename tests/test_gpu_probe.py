@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import nnbackend as nn
-from nnbackend.backend import choose_backend, gpu, registry
+from nnbackend.backend import choose_backend, cupy_probe, registry
 from tests.conftest import why_no_gpu
 from tests.fake_cupy import current, fake_cupy
 
@@ -30,7 +30,7 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     said = set(registry._said)
     registry._cache.clear()
     registry._said.clear()
-    monkeypatch.setattr(gpu, "_installed_wheels", lambda: ["cupy-cuda13x"])
+    monkeypatch.setattr(cupy_probe, "installed_wheels", lambda: ["cupy-cuda13x"])
     yield
     registry._cache.clear()
     registry._cache.update(before)

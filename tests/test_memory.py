@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import nnbackend as nn
-from nnbackend.backend import memory, registry
+from nnbackend.backend import cupy_probe, memory, registry
 from nnbackend.backend.gpu import GPUBackend
 from nnbackend.cli import main
 from nnbackend.footprint import EVALUATING, PREDICTING, TRAINING, footprint, numbers_per_sample
@@ -79,7 +79,7 @@ def limited(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         return
     cupy = fake_cupy()
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr("nnbackend.backend.gpu._installed_wheels", lambda: ["cupy-cuda13x"], raising=False)
+    monkeypatch.setattr(cupy_probe, "installed_wheels", lambda: ["cupy-cuda13x"])
     before = dict(registry._cache)
     registry._cache.clear()
     yield nn.get_backend("gpu"), cupy.memory

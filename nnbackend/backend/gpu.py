@@ -1,36 +1,24 @@
-"""The GPU backend: CuPy, after a kernel has really run.
-
-CuPy is imported when a GPU is asked for and not before. That it imports says little: `probe` looks for the usual ways
-in which an installation is broken and then runs a kernel, and for each failure says in one sentence what to do.
-"""
+"""The GPU backend: CuPy, imported when a GPU is asked for and not before, and used after a kernel has run (`cupy_probe`)."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.metadata
 import os
-import threading
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..errors import BackendError
 from .base import Backend
+from .cupy_probe import probe
+from .device_scope import DeviceScope
 from .graph import CapturedStep, CaptureStream
 from .uploads import PinnedUpload
 
-_WHEELS = ("cupy-cuda12x", "cupy-cuda13x", "cupy-cuda11x", "cupy")
 STEPS_PER_LAUNCH = 16  # captured together: a launch costs the host some microseconds, a small step the GPU hardly more
 _DLPACK_CUDA = 2  # kDLCUDA of the DLPack standard: memory of a CUDA device
 _NO_MEMORY = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED")
-_NO_DEVICE = (
-    "backend 'gpu' cannot be used: the driver sees no GPU; check nvidia-smi and CUDA_VISIBLE_DEVICES, "
-    "or use --backend cpu"
-)
-_INSTALL = "install it with: pip install 'nnbackend[cuda13]' (CUDA 13, driver 580 or newer) or 'nnbackend[cuda12]'"
 
 
 class GPUBackend(Backend):
@@ -50,7 +38,7 @@ class GPUBackend(Backend):
         self.device = device or 0
         self.several = cupy.cuda.runtime.getDeviceCount() > 1
         if self.several:  # one alone is always current
-            self.op_scope = self.device_scope = _DeviceScope(cupy, self.device)
+            self.op_scope = self.device_scope = DeviceScope(cupy, self.device)
 
     def __getattr__(self, name: str) -> Any:
         """A function of CuPy; where there are several GPUs, one that runs with this one current."""
@@ -146,111 +134,3 @@ class GPUBackend(Backend):
             f"{properties['name'].decode()}, {properties['totalGlobalMem'] / 2**30:.0f} GiB, CuPy {cupy.__version__}, "
             f"driver for CUDA {driver // 1000}.{driver % 1000 // 10}{tf32}"
         )
-
-
-class _DeviceScope:
-    """Makes a device current for a block. Unlike a CuPy `Device`, one object serves nested blocks."""
-
-    def __init__(self, cupy: Any, device: int) -> None:
-        self._cupy = cupy
-        self._device = device
-        self._thread = _PerThread()  # each thread has its own current device
-
-    def __enter__(self) -> None:
-        runtime = self._cupy.cuda.runtime
-        previous = runtime.getDevice()
-        runtime.setDevice(self._device)
-        self._thread.previous.append(previous)
-
-    def __exit__(self, *exception: object) -> None:
-        self._cupy.cuda.runtime.setDevice(self._thread.previous.pop())
-
-
-class _PerThread(threading.local):
-    def __init__(self) -> None:
-        self.previous: list[int] = []
-
-
-def probe(device: int = 0) -> Any:
-    """The `cupy` module if that device runs a kernel, else `BackendError` with the reason and the remedy."""
-    _refuse_two_wheels()
-    cupy = _import_cupy()
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:
-        raise BackendError(_driver_sentence(error)) from None
-    if not count:
-        raise BackendError(_NO_DEVICE)
-    if device >= count:
-        raise BackendError(f"no GPU number {device}: this machine has {count}, numbered from 0; use 'gpu:0'")
-    try:
-        with _DeviceScope(cupy, device):
-            total = int((cupy.arange(1000, dtype=cupy.int64) * 2).sum())
-    except Exception as error:
-        raise BackendError(_kernel_sentence(error)) from None
-    if total != 999_000:
-        raise BackendError(
-            f"the GPU computed 2 + 4 + ... + 1998 as {total} instead of 999000: do not trust it; check the driver"
-        )
-    return cupy
-
-
-def _installed_wheels() -> list[str]:
-    found = []
-    for wheel in _WHEELS:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            importlib.metadata.version(wheel)
-            found.append(wheel)
-    return found
-
-
-def _refuse_two_wheels() -> None:
-    wheels = _installed_wheels()
-    if len(wheels) > 1:
-        raise BackendError(
-            f"backend 'gpu' cannot be used: {' and '.join(wheels)} are both installed and break each other; "
-            f"run: pip uninstall {' '.join(wheels)}, then install the one that fits your driver"
-        )
-
-
-def _import_cupy() -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # CuPy warns of broken installations; the probe says it in a sentence
-            import cupy
-    except ModuleNotFoundError:
-        raise BackendError(f"backend 'gpu' needs CuPy, which is not installed; {_INSTALL}") from None
-    except Exception as error:
-        raise BackendError(
-            f"backend 'gpu' cannot be used: CuPy does not import ({_first_line(error)}); re{_INSTALL}"
-        ) from None
-    return cupy
-
-
-def _driver_sentence(error: Exception) -> str:
-    text = _first_line(error)
-    if "InsufficientDriver" in text:
-        return (
-            "backend 'gpu' cannot be used: no NVIDIA driver was found, or it is older than this CuPy needs (CUDA 13: driver 580, "
-            "CUDA 12: driver 525); install or update the driver, in a container run with --gpus all, or use --backend cpu"
-        )
-    if "NoDevice" in text:
-        return _NO_DEVICE
-    return f"backend 'gpu' cannot be used: CUDA does not start ({text}); check nvidia-smi, or use --backend cpu"
-
-
-def _kernel_sentence(error: Exception) -> str:
-    text = _first_line(error)
-    if "OutOfMemory" in type(error).__name__ or "out of memory" in text.lower():
-        return f"backend 'gpu' cannot be used: the GPU has no memory left ({text}); end other programs that use it (nvidia-smi)"
-    if any(word in str(error) for word in ("nvrtc", "NVRTC", "headers", "include", "libcu", "cannot open source file")):
-        return (
-            f"backend 'gpu' cannot be used: CuPy cannot compile a kernel ({text}); the CUDA headers or NVRTC are missing, "
-            f"re{_INSTALL}"
-        )
-    return f"backend 'gpu' cannot be used: a first kernel failed ({text}); check nvidia-smi, or use --backend cpu"
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -106,7 +106,9 @@ def _default(dtype: Any, kernels: str | None, matmul_precision: str | None) -> B
     try:
         return get_backend(named or "cpu", dtype, kernels, matmul_precision)
     except BackendError as error:
-        raise BackendError(f"{error} (the name is that of the environment variable NNBACKEND)") from None
+        raise BackendError(
+            f"{error} (the name is that of the environment variable NNBACKEND)", fault=error.fault
+        ) from None
 
 
 def _auto(dtype: str, kernels: str) -> Backend:
@@ -132,7 +134,7 @@ def choose_backend(dtype: Any = None, kernels: str | None = None) -> tuple[Backe
 
 
 def _build(name: Any, dtype: str, kernels: str, matmul_precision: str = "float32") -> Backend:
-    family, device = _parse(name)
+    family, device = parse_name(name)
     precision = check_precision(matmul_precision, family, kernels)
     more = {} if precision == "float32" else {"matmul_precision": precision}
     key = (family if device is None else f"{family}:{device}", dtype, kernels, *more.values())
@@ -145,18 +147,6 @@ def _build(name: Any, dtype: str, kernels: str, matmul_precision: str = "float32
                 )
             _cache[key] = backend
         return _cache[key]
-
-
-def _parse(name: Any) -> tuple[str, int | None]:
-    """The known name and the device number in "gpu:1", or `BackendError`."""
-    match = _NAME.fullmatch(name) if isinstance(name, str) else None
-    family, number = match.groups() if match else (None, None)
-    if family in _LAZY and family not in _factories:
-        importlib.import_module(_LAZY[family])
-    if family not in _factories:
-        known = {*_factories, *_LAZY, "auto", "gpu:1"}
-        raise BackendError(f"unknown backend {shown(name)}: {did_you_mean(name, known)}")
-    return family, None if number is None else int(number)
 
 
 @contextlib.contextmanager
@@ -182,6 +172,39 @@ def innermost_backend() -> Backend | None:
     return _innermost.get()
 
 
+def known_backends() -> tuple[str, ...]:
+    """The names of all backends, whether or not they work here: the CPU's first, then the built-in ones, then registered ones.
+
+    >>> known_backends()[:3]
+    ('cpu', 'gpu', 'strict')
+    """
+    return tuple(dict.fromkeys([*_BUILT_IN, *_factories]))
+
+
+def is_built_in(name: str) -> bool:
+    """Whether a name is that of a backend which nnbackend brings along.
+
+    >>> is_built_in("strict"), is_built_in("mine")
+    (True, False)
+    """
+    return name in _BUILT_IN
+
+
+def parse_name(name: Any) -> tuple[str, int | None]:
+    """The known name and the device number, or None, in a name such as "gpu:1". Raises `BackendError` for any other.
+
+    >>> parse_name("gpu:1"), parse_name("cpu")
+    (('gpu', 1), ('cpu', None))
+    """
+    match = _NAME.fullmatch(name) if isinstance(name, str) else None
+    family, number = match.groups() if match else (None, None)
+    if family in _LAZY and family not in _factories:
+        importlib.import_module(_LAZY[family])
+    if family not in _factories:
+        raise BackendError(f"unknown backend {shown(name)}: {did_you_mean(name, {*known_backends(), 'auto', 'gpu:1'})}")
+    return family, None if number is None else int(number)
+
+
 def available_backends() -> dict[str, str]:
     """The backends that work on this machine, each with what runs underneath; a GPU counts when a kernel really ran.
 
@@ -190,7 +213,7 @@ def available_backends() -> dict[str, str]:
     True
     """
     working = {}
-    for name in (*_factories, *(lazy for lazy in _LAZY if lazy not in _factories)):
+    for name in known_backends():
         with contextlib.suppress(BackendError):
             working[name] = _build(name, "float32", "auto").description
     return working

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..backend import gpu
+from ..backend import cupy_probe
 from ..kernels.cuda import toolchain
 from .driver import Driver
 from .fact import Fact, first_line, gibibytes, version_of
@@ -18,7 +18,7 @@ ANY_ARCHITECTURE = "sm_90"
 
 def device_facts(driver: Driver | None) -> Iterator[Fact]:
     """All of it, in the order in which it is shown."""
-    wheels = gpu._installed_wheels()
+    wheels = cupy_probe.installed_wheels()
     yield cupy(wheels)
     yield driver_fact(driver)
     yield gpus(driver)

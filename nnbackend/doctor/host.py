@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
 import subprocess
@@ -22,11 +23,15 @@ EXTRAS = {
     "jit": ("numba",),
     "cuda12": ("cupy-cuda12x", "cuda-toolkit"),
     "cuda13": ("cupy-cuda13x", "cuda-toolkit"),
-    "data": ("scikit-learn", "pillow"),
+    "data": ("scikit-learn", "pillow", "pyarrow"),
     "plot": ("matplotlib",),
+    "tensorboard": ("tensorboard",),
 }
 
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS")
+
+# What it is asked by: as NumPy's wheels build it, and as distributions do.
+_ASK_OPENBLAS = ("scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_", "openblas_get_num_threads")
 
 # Where Linux tells what a machine and a container may use; the tests look elsewhere.
 PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
@@ -111,17 +116,31 @@ def blas() -> Fact:
 
 
 def _blas_threads() -> tuple[int | None, str]:
-    """How many, and who says so: threadpoolctl where it is installed, else the environment."""
+    """How many, and who says so: threadpoolctl where it is installed, else OpenBLAS itself, else the environment."""
     with contextlib.suppress(ImportError):
         from threadpoolctl import threadpool_info  # type: ignore[import-untyped, import-not-found, unused-ignore]
 
         found = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
         if found:
             return max(found), "threadpoolctl"
+    if threads := _openblas_threads():
+        return threads, "OpenBLAS says so"
     for name in _BLAS_THREADS:
         if os.environ.get(name, "").isdigit():
             return int(os.environ[name]), f"{name} is set"
     return None, "threads not known without threadpoolctl"
+
+
+def _openblas_threads() -> int | None:
+    """What the OpenBLAS that NumPy has loaded says, where Linux tells which file that is."""
+    with contextlib.suppress(OSError):
+        files = {line.split()[-1] for line in (PROC / "self" / "maps").read_text().splitlines() if "openblas" in line}
+        for file in sorted(files):
+            library = ctypes.CDLL(file)  # which is loaded already
+            for function in _ASK_OPENBLAS:
+                if hasattr(library, function):
+                    return int(getattr(library, function)())
+    return None
 
 
 def numba() -> Fact:

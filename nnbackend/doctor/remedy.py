@@ -1,8 +1,4 @@
-"""From the sentence with which a GPU is refused to the one command that helps on this machine.
-
-The sentences are those of `backend/gpu.py`; each is recognized by a few of its words, and `tests/test_doctor.py` provokes
-them all, so that one which is reworded is noticed.
-"""
+"""From what is wrong with a GPU to the one command that helps on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ..backend import gpu
+from ..backend import Fault, cupy_probe
 from .device import install, reinstall
 from .driver import Driver
 
@@ -26,14 +22,11 @@ PCI, WINDOWS_GPU, OS_RELEASE = Path("/sys/bus/pci/devices"), Path("/dev/dxg"), P
 CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
-def gpu_remedy(sentence: str, driver: Driver | None) -> str:
-    """The command for a sentence of the probe."""
+def gpu_remedy(fault: str | None, driver: Driver | None) -> str:
+    """The command for a fault of a GPU."""
     if driver is not None and driver.needs_reboot:
         return "sudo reboot"
-    for words, remedy in _REMEDIES.items():
-        if words in sentence:
-            return remedy(driver)
-    return LOOK
+    return _REMEDIES[Fault(fault)](driver) if fault in list(Fault) else LOOK
 
 
 def _install(driver: Driver | None) -> str:
@@ -41,16 +34,16 @@ def _install(driver: Driver | None) -> str:
 
 
 def _one_wheel(driver: Driver | None) -> str:
-    return install(fitting(driver), replacing=gpu._installed_wheels())
+    return install(fitting(driver), replacing=cupy_probe.installed_wheels())
 
 
 def _reinstall(driver: Driver | None) -> str:
-    return reinstall(next(iter(gpu._installed_wheels()), "cupy-cuda13x"))
+    return reinstall(next(iter(cupy_probe.installed_wheels()), "cupy-cuda13x"))
 
 
 def _driver(driver: Driver | None) -> str:
     """No driver, or one older than this CuPy needs: then the older CuPy, if the driver is new enough for that one."""
-    wheels = gpu._installed_wheels()
+    wheels = cupy_probe.installed_wheels()
     if driver and not driver.fault:
         if driver.cuda[0] == 12 and "cupy-cuda12x" not in wheels:
             return install(12, replacing=wheels)
@@ -90,17 +83,17 @@ def fitting(driver: Driver | None) -> int:
     return 12 if driver and not driver.fault and driver.cuda[0] < 13 else 13
 
 
-_REMEDIES: dict[str, Callable[[Driver | None], str]] = {
-    "OutOfMemory": _memory,
-    "out of memory": _memory,
-    "which is not installed": _install,
-    "are both installed": _one_wheel,
-    "does not import": _reinstall,
-    "no NVIDIA driver was found": _driver,
-    "the driver sees no GPU": _no_device,
-    "cannot compile a kernel": _reinstall,
-    "an operation failed": _reinstall,  # after the probe's kernel: the libraries of matrix products
-    "numbered from 0": lambda driver: "nvidia-smi --list-gpus",
-    "do not trust it": lambda driver: "nvidia-smi --query --display=ECC",
-    "wrongly": lambda driver: "nvidia-smi --query --display=ECC",
+_REMEDIES: dict[Fault, Callable[[Driver | None], str]] = {
+    Fault.NOT_INSTALLED: _install,
+    Fault.TWO_WHEELS: _one_wheel,
+    Fault.NOT_IMPORTING: _reinstall,
+    Fault.NO_DRIVER: _driver,
+    Fault.NO_DEVICE: _no_device,
+    Fault.NO_SUCH_DEVICE: lambda driver: "nvidia-smi --list-gpus",
+    Fault.CUDA_FAILS: lambda driver: LOOK,
+    Fault.NO_MEMORY: _memory,
+    Fault.NO_COMPILER: _reinstall,
+    Fault.KERNEL_FAILS: lambda driver: LOOK,
+    Fault.OPERATION_FAILS: _reinstall,  # after the probe's kernel: the libraries of matrix products
+    Fault.WRONG_RESULT: lambda driver: "nvidia-smi --query --display=ECC",
 }

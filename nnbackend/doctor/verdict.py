@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Backend, get_backend, registry
+from ..backend import Backend, Fault, get_backend, is_built_in, known_backends, parse_name
+from ..backend.cupy_probe import fault_of
 from ..errors import BackendError
 from ..kernels.cpu import why_none as why_no_cpu_kernels
 from .driver import Driver
@@ -17,22 +18,25 @@ from .remedy import USE_CPU, gpu_remedy
 
 KERNELS = "cpu kernels"
 REINSTALL = "pip install --force-reinstall nnbackend"
+NO_NUMBA = "numba-not-installed"
+MISSING = (Fault.NOT_INSTALLED, NO_NUMBA)  # packages that one can do without
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a backend works; if so what runs underneath, else why not in a sentence, and the command that mends it."""
+    """Whether a backend works; if so what runs underneath, else why not, in a word and in a sentence, and what mends it."""
 
     name: str
     works: bool
     description: str = ""
+    fault: str | None = None
     reason: str = ""
     command: str | None = None
 
     @property
     def word(self) -> str:
         """The verdict in one word: works, fails, or missing (a package that is optional)."""
-        return "works" if self.works else "missing" if "not installed" in self.reason else "fails"
+        return "works" if self.works else "missing" if self.fault in MISSING else "fails"
 
     def document(self) -> dict[str, Any]:
         """For programs."""
@@ -41,6 +45,7 @@ class Verdict:
             "verdict": self.word,
             "works": self.works,
             "description": self.description or None,
+            "fault": self.fault,
             "reason": self.reason or None,
             "command": self.command,
         }
@@ -56,9 +61,8 @@ def verdicts(driver: Driver | None, also: str | None, trying: Callable[[str], No
     `trying` is told a name before its turn: a library that hangs or crashes says nothing itself.
     """
     if also is not None:
-        registry._parse(also)
-    names = list(dict.fromkeys([*registry._factories, *registry._LAZY, *([also] if also else [])]))
-    for name in ("cpu", *(name for name in names if name != "cpu")):
+        parse_name(also)
+    for name in dict.fromkeys([*known_backends(), *([also] if also else [])]):
         trying(name)
         yield verdict(name, driver)
         if name == "cpu":
@@ -73,26 +77,28 @@ def verdict(name: str, driver: Driver | None) -> Verdict:
         run_known(xp)
         return Verdict(name, True, description=xp.description)
     except BackendError as error:
-        reason = str(error)
+        fault, reason = error.fault, str(error)
     except WrongResultError as error:
-        reason = f"backend {name!r} cannot be used: {error}"
+        fault, reason = Fault.WRONG_RESULT, f"backend {name!r} cannot be used: {error}"
     except Exception as error:  # a library that is broken, or somebody's own backend
+        no_memory = fault_of(error) is Fault.NO_MEMORY or isinstance(error, MemoryError)
+        fault = Fault.NO_MEMORY if no_memory else Fault.OPERATION_FAILS
         reason = f"backend {name!r} cannot be used: an operation failed ({first_line(error)})"
-    command = _remedy(name, reason, driver)
+    command = _remedy(name, fault, driver)
     if command == USE_CPU:
         reason += "; no NVIDIA device is in this machine, so no command makes this one work"
-    return Verdict(name, False, reason=reason, command=command)
+    return Verdict(name, False, fault=fault and str(fault), reason=reason, command=command)
 
 
-def _remedy(name: str, reason: str, driver: Driver | None) -> str:
+def _remedy(name: str, fault: str | None, driver: Driver | None) -> str:
     family = name.partition(":")[0]
     if family == "gpu":
-        return gpu_remedy(reason, driver)
+        return gpu_remedy(fault, driver)
     if name != family:
         return f"nnbackend doctor --backend {family}"  # it has no numbers
     if family == "cpu":
         return "pip install --force-reinstall numpy" if _reference_fails() else "pip install --upgrade numba"
-    if family in registry._LAZY:
+    if is_built_in(family):
         return REINSTALL
     return f"python -c \"import nnbackend; nnbackend.get_backend('{name}')\""  # its author's: see the whole error
 
@@ -112,17 +118,20 @@ def kernels_verdict() -> Verdict:
         reason = (
             "Numba is not installed: the backend 'cpu' works without it, and training is several times faster with it"
         )
-        return Verdict(KERNELS, False, reason=reason, command="pip install 'nnbackend[jit]'")
+        return Verdict(KERNELS, False, fault=NO_NUMBA, reason=reason, command="pip install 'nnbackend[jit]'")
     if fault is not None:
         reason = f"Numba {version} does not import ({first_line(fault)}): the backend 'cpu' runs without its kernels"
-        return Verdict(KERNELS, False, reason=reason, command="pip install --upgrade numba")
+        return Verdict(
+            KERNELS, False, fault="numba-does-not-import", reason=reason, command="pip install --upgrade numba"
+        )
     try:
         xp = get_backend("cpu", kernels="all")
         count = sum(bool(op.overrides) for op in xp.ops)
         run_known(xp, need_kernel=True)
     except Exception as error:
+        word = Fault.WRONG_RESULT if isinstance(error, WrongResultError) else Fault.KERNEL_FAILS
         reason = f"a kernel compiled by Numba {version} fails ({first_line(error)})"
-        return Verdict(KERNELS, False, reason=reason, command="pip install --upgrade numba")
+        return Verdict(KERNELS, False, fault=str(word), reason=reason, command="pip install --upgrade numba")
     return Verdict(KERNELS, True, description=f"Numba {version}, {count} operations")
 
 
