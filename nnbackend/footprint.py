@@ -51,6 +51,7 @@ def numbers_per_sample(model: Model, n_features: int, *, training: bool) -> int:
     >>> numbers_per_sample(model, 2, training=False)  # what ReLU and the second Dense give
     67
     """
+    ending = model.built.ending  # which also says what layers leave out
     total, width = 0, n_features
     for layer in model.layers:
         outputs = layer.n_outputs or width
@@ -59,7 +60,7 @@ def numbers_per_sample(model: Model, n_features: int, *, training: bool) -> int:
             total += 0 if layer.leaves_out("dinputs") or not training else width
             total += width if type(layer) is Dropout else 0  # its mask
         width = outputs
-    if training and model.built.ending is not None and not model.built.ending.is_joined:
+    if training and ending is not None and not ending.is_joined:
         total += width  # the gradient that the loss begins with
     return total
 
