@@ -28,14 +28,14 @@ subjects = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subj
 
 @subjects
 def test_every_backend_agrees_with_the_judge(xp_any, subject: Subject) -> None:
-    comparison = parity.follow(subject.build, *subject.data(), backend=xp_any, steps=12, batch_size=subject.batch_size)
+    comparison = parity.follow(subject.build, *subject.data(), backend=xp_any, steps=12, **subject.settings)
     assert comparison.passed, str(comparison.first_beyond)
     assert comparison.steps == len(comparison.shares) == 12
 
 
 @subjects
 def test_a_long_comparison_stays_within_tolerance(subject: Subject) -> None:
-    comparison = parity.follow(subject.build, *subject.data(), backend="cpu", steps=250, batch_size=subject.batch_size)
+    comparison = parity.follow(subject.build, *subject.data(), backend="cpu", steps=250, **subject.settings)
     assert comparison.passed, str(comparison.first_beyond)
 
 
@@ -44,7 +44,7 @@ def test_everything_that_a_step_computes_is_compared() -> None:
     layers = ("dense_1", "relu_1", "dense_2", "softmax_1")
     parameters = [f"{layer}.{name}" for layer in ("dense_1", "dense_2") for name in ("weights", "biases")]
     assert set(comparison.worst) == {
-        "batch.inputs", "batch.targets", "data_loss", "regularization_loss", "accuracy",
+        "batch.inputs", "batch.targets", "batch.weights", "data_loss", "regularization_loss", "accuracy",
         *(f"{layer}.{name}" for layer in layers for name in ("output", "dinputs")),
         *(name.replace(".", ".d") for name in parameters), *parameters,
         *(f"{name}.{state}" for name in parameters for state in ("momentums", "cache")),
@@ -100,7 +100,7 @@ def test_every_op_of_a_step_is_compared() -> None:
 
     xp = nn.Backend("noting", np, dtype="float64", overrides={name: [noted(name)] for name in public})
     for subject in SUBJECTS:
-        parity.follow(subject.build, *subject.data(), backend=xp, steps=1, batch_size=subject.batch_size)
+        parity.follow(subject.build, *subject.data(), backend=xp, steps=1, **subject.settings)
     assert public - used == ELSEWHERE.keys()
 
 
@@ -108,7 +108,7 @@ def test_every_op_of_a_step_is_compared() -> None:
 def test_the_networks_learn(subject: Subject) -> None:
     """Steps that change nothing would be compared in vain."""
     model = subject.build(nn.get_backend("cpu"))
-    losses = model.train(*subject.data(), epochs=100, batch_size=subject.batch_size, print_every=0)["data_loss"]
+    losses = model.train(*subject.data(), epochs=100, **subject.settings, print_every=0)["data_loss"]
     assert losses[-1] < 0.999 * losses[0]
 
 
@@ -192,13 +192,15 @@ def test_large_sums_are_no_fault(build: Any, targets: np.ndarray, dtype: str) ->
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_fault_in_the_loss_is_noticed_behind_large_sums(dtype: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "found"), [("mean", "data_loss"), ("softmax_crossentropy", "softmax_1.output")], ids=["mean", "softmax"]
+)
+def test_a_small_fault_at_the_end_is_noticed_behind_large_sums(dtype: str, name: str, found: str) -> None:
     build, targets = UNSCALED[0]
-    comparison = parity.follow(
-        build, RAW, targets, backend=broken(dtype, "mean", scaled(1.001)), steps=5, batch_size=64
-    )
+    xp = broken(dtype, name, scaled(1.0001))
+    comparison = parity.follow(build, RAW, targets, backend=xp, steps=5, batch_size=64)
     assert comparison.first_beyond is not None
-    assert (comparison.first_beyond.step, comparison.first_beyond.name) == (1, "data_loss")
+    assert (comparison.first_beyond.step, comparison.first_beyond.name) == (1, found)
 
 
 def test_a_model_without_an_optimizer_has_all_but_updates() -> None:
@@ -301,6 +303,17 @@ FAULTS = [  # the op, what is done to it, what uses it, and the name of what mus
     ("sgd_momentum", scaled(1.0001), SUBJECTS[2], "dense_1.weights"),
     ("dropout", scaled(1.0001), SUBJECTS[3], "dropout_1.output"),
     ("multiply", scaled(1.0001), SUBJECTS[3], "dropout_1.dinputs"),
+    ("weighted_mean", scaled(1.0001), SUBJECTS[4], "data_loss"),
+    ("weigh", scaled(1.0001), SUBJECTS[4], "sigmoid_1.dinputs"),
+    ("adagrad", scaled(1.0001), SUBJECTS[4], "dense_1.weights"),
+    ("sigmoid", scaled(1.0001), SUBJECTS[5], "sigmoid_1.output"),
+    ("binary_crossentropy", scaled(1.0001), SUBJECTS[5], "data_loss"),
+    ("sigmoid_backward", scaled(1.0001), SUBJECTS[5], "sigmoid_1.dinputs"),
+    ("rmsprop", scaled(1.0001), SUBJECTS[5], "dense_1.weights"),
+    ("mean_squared_error", scaled(1.0001), SUBJECTS[6], "data_loss"),
+    ("mean_squared_error_backward", scaled(1.0001), SUBJECTS[6], "linear_1.dinputs"),
+    ("mean_absolute_error_backward", scaled(1.0001), SUBJECTS[8], "linear_1.dinputs"),
+    ("sgd", scaled(1.0001), SUBJECTS[8], "dense_1.weights"),
     ("gather", a_spoilt_element, SUBJECTS[3], "batch.inputs"),
 ]
 
@@ -311,7 +324,7 @@ def test_a_broken_op_is_named(dtype: str, name: str, spoil: Any, subject: Subjec
     if name == "gather":
         spoil = _spoil_inputs_only
     xp = broken(dtype, name, spoil)
-    comparison = parity.follow(subject.build, *subject.data(), backend=xp, steps=3, batch_size=subject.batch_size)
+    comparison = parity.follow(subject.build, *subject.data(), backend=xp, steps=3, **subject.settings)
     first = comparison.first_beyond
     assert not comparison.passed
     assert first is not None

@@ -255,7 +255,7 @@ def test_a_broken_kernel_of_the_cpu_in_the_built_in_networks(
     break_kernel(monkeypatch, "adagrad", scaled(1.0001))
     found = document(capsys, "--steps", "2", "--dtype", "float32", status=1)
     failed = [each for each in found["comparisons"] if not each["passed"]]
-    assert [each["network"] for each in failed] == ["two classes, Adagrad, L1"]
+    assert [each["network"] for each in failed] == ["two classes of weights 1 and 3, Adagrad, L1"]
     first = failed[0]["first_beyond"]
     assert (first["step"], first["part"], first["layer"], first["tensor"]) == (1, "update", "dense_1", "weights")
 

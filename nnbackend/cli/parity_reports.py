@@ -60,11 +60,11 @@ class FollowReport:
                     backend=xp,
                     judge=judge,
                     steps=self.plan.steps,
-                    batch_size=subject.batch_size,
+                    **subject.settings,
                     on_step=_ticking(tick, f"{xp.dtype}, {subject.name}"),
                 )
                 if not comparison.passed:
-                    sentence = which_side(subject.build, X, y, comparison, batch_size=subject.batch_size)
+                    sentence = which_side(subject.build, X, y, comparison, **subject.settings)
                     self.wrong[len(self.found)] = sentence
                 self.found.append((subject, comparison))
 
@@ -152,7 +152,7 @@ class FreeReport:
                     backend=xp,
                     judge=judge,
                     steps=self.plan.steps,
-                    batch_size=subject.batch_size,
+                    **subject.settings,
                     on_step=_ticking(tick, f"{xp.dtype}, {subject.name}, free"),
                 )
                 self.found.append((subject, divergence))

@@ -4,7 +4,8 @@ The judge computes in float64 with the reference ops. Every step begins with the
 state, rounded to the other side's dtype, on both sides. The other side runs a whole compiled step, as in training. The
 judge repeats it in three parts, each from values that are common to both:
 
-    forward     from the parameters: outputs, losses and accuracy
+    forward     from the parameters: outputs, losses and accuracy; the last activation and the loss also from what
+                the other side's activation took in
     backward    from the other side's outputs: gradients. A rectifier passes a gradient or not, however small the
                 value, and a small error is the difference of two large numbers: rounding decides there
     update      from the other side's gradients: parameters and state. Adam turns a difference in a gradient near zero
@@ -28,6 +29,7 @@ from ..losses import BinaryCrossentropy
 from ..metrics import BinaryAccuracy, CategoricalAccuracy
 from ..ops import CLIP
 from ..testing.tolerances import LOSS_FLOOR_IN_EPS, eps, largest_difference, largest_element, tolerance, ulp
+from ..weights import Weights
 from .scales import Scale, gradient_scales, loss_scale, output_scales
 from .side import Build, Named, Side, Snapshot, within_range
 
@@ -112,16 +114,18 @@ def follow(
     dtype: str | None = None,
     steps: int = 100,
     batch_size: int | None = None,
+    sample_weights: Any = None,
+    class_weights: Any = None,
     judge: str | Backend = "cpu",
     stop_at_first: bool = False,
     on_step: Callable[[int], None] | None = None,
 ) -> Comparison:
     """Compare `backend` with a float64 judge over training steps that each begin from common parameters.
 
-    `build(xp)` makes the model, with loss and optimizer, on the backend it is given; X and y are what it is trained on.
-    Without an optimizer there is no update to compare. Tolerances are those of `nnbackend.testing.tolerances`. The
-    judge uses the reference ops in float64, unless it is a `Backend` with a mind of its own: two backends in float32 may
-    be twice as far apart as one of them from the truth.
+    `build(xp)` makes the model, with loss and optimizer, on the backend it is given; X and y, with weights as `Model.train`
+    takes them, are what it is trained on. Without an optimizer there is no update to compare. Tolerances are those of
+    `nnbackend.testing.tolerances`. The judge uses the reference ops in float64, unless it is a `Backend` with a mind of its
+    own: two backends in float32 may be twice as far apart as one of them from the truth.
 
     >>> import nnbackend as nn
     >>> from nnbackend import parity
@@ -135,7 +139,7 @@ def follow(
     steps = count("steps", steps)
     xp = get_backend(backend, dtype)
     judging = judge if isinstance(judge, Backend) else get_backend(judge, "float64", "reference")
-    pair = Pair(build, judging, xp, X, y, batch_size)
+    pair = Pair(build, judging, xp, X, y, batch_size, Weights(sample_weights, class_weights))
     comparison = Comparison(xp, judging, pair.judge.kinds())
     for step in range(1, steps + 1):
         with np.errstate(over="ignore", invalid="ignore"):  # training may diverge
@@ -150,9 +154,11 @@ def follow(
 class Pair:
     """The judge and the side that is judged."""
 
-    def __init__(self, build: Build, judge: Backend, xp: Backend, X: Any, y: Any, batch_size: int | None) -> None:
+    def __init__(
+        self, build: Build, judge: Backend, xp: Backend, X: Any, y: Any, batch_size: int | None, weights: Weights
+    ) -> None:
         X, y = rounded(X, xp), rounded(y, xp)
-        self.judge, self.side = Side(build, judge, X, y, batch_size), Side(build, xp, X, y, batch_size)
+        self.judge, self.side = (Side(build, each, X, y, batch_size, weights) for each in (judge, xp))
         self.dtype = xp.dtype
         # In float64 the tolerances were measured with rounding on both sides.
         self.slack = 2.0 if judge.dtype == xp.dtype == np.float32 else 1.0
@@ -184,6 +190,8 @@ class Pair:
             taken, wanted = side.xp.to_host(getattr(side.batch, name)), judge.xp.to_host(getattr(judge.batch, name))
             exact = self._measure(taken, wanted, 0.0, None)
             yield Measurement(step, "forward", "batch", name, *exact)
+        exact = self._measure(side.weights(), judge.weights(), tolerance("elementwise", self.dtype), None)
+        yield Measurement(step, "forward", "batch", "weights", *exact)
         scales = output_scales(judge)
         for name in judge.layers:
             yield from self._compare_kept(step, "forward", name, "output", scales[name])
@@ -196,7 +204,20 @@ class Pair:
         for (name, floor), judged, value in zip(floors.items(), expected, found, strict=False):
             allowed = tolerance("loss", self.dtype, n) * abs(judged) + floor
             yield Measurement(step, "forward", "", name, *self._measure(value, judged, allowed, 1.0))
+        yield from self._compare_ending(step)
         yield Measurement(step, "forward", "", "accuracy", *self._compare_accuracy(found[2], n))
+
+    def _compare_ending(self, step: int) -> Iterator[Measurement]:
+        """The last activation and the loss once more, from the inputs that the side's had: large sums are no excuse here."""
+        judge, side = self.judge, self.side
+        if judge.end_from(side):
+            allowed, last = tolerance("elementwise", self.dtype), next(reversed(judge.layers))
+            measured = self._measure(side.predictions(), judge.predictions(), allowed, None)
+            yield Measurement(step, "forward", last, "output", *measured)
+            value, judged = side.measured()[0], judge.measured()[0]
+            allowed = tolerance("loss", self.dtype, len(judge.batch.targets)) * abs(judged)
+            allowed += LOSS_FLOOR_IN_EPS * eps(self.dtype) + self._complements()
+            yield Measurement(step, "forward", "", "data_loss", *self._measure(value, judged, allowed, 1.0))
 
     def _complements(self) -> float:
         """What is lost in a binary cross-entropy: it takes log(1 - p), and 1 - p is known to eps, whatever is left of it."""
@@ -204,7 +225,7 @@ class Pair:
             return 0.0
         left = np.maximum(1 - self.side.predictions(), CLIP)
         needed = self.judge.xp.to_host(self.judge.batch.targets) == 0
-        return float(np.mean(needed * eps(self.dtype) / left))
+        return float(np.mean(self.judge.weights() * needed * eps(self.dtype) / left))
 
     def _compare_accuracy(self, found: float, n: int) -> tuple[float, float, float, bool]:
         """The side's accuracy against the judge's for the side's own predictions: ties are the same ties."""

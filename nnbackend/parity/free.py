@@ -20,6 +20,7 @@ from ..backend import Backend, get_backend
 from ..checks import count
 from ..errors import StateError
 from ..testing.tolerances import difference, eps, largest_difference, largest_element, tolerance
+from ..weights import Weights
 from .follow import rounded
 from .scales import gradient_scales
 from .side import Build, Named, Side, Snapshot, called
@@ -135,6 +136,8 @@ def free(
     dtype: str | None = None,
     steps: int = 400,
     batch_size: int | None = None,
+    sample_weights: Any = None,
+    class_weights: Any = None,
     judge: str | Backend = "cpu",
     on_step: Callable[[int], None] | None = None,
 ) -> Divergence:
@@ -155,7 +158,8 @@ def free(
     xp = get_backend(backend, dtype)
     judging = judge if isinstance(judge, Backend) else get_backend(judge, "float64", "reference")
     X, y = rounded(X, xp), rounded(y, xp)
-    judged, side, control = (Side(build, each, X, y, batch_size) for each in (judging, xp, judging))
+    weights = Weights(sample_weights, class_weights)
+    judged, side, control = (Side(build, each, X, y, batch_size, weights) for each in (judging, xp, judging))
     if not side.learns:
         raise StateError("the model has no optimizer, so it stays where it is: compare it step by step instead")
     start = judged.snapshot().rounded(xp.dtype)

@@ -34,6 +34,12 @@ class Subject:
     build: Build
     data: Callable[[], Data]
     batch_size: int | None = None
+    class_weights: dict[int, float] | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How the data are used: arguments of `follow`, `free` and `which_side`."""
+        return {"batch_size": self.batch_size, "class_weights": self.class_weights}
 
 
 def _subject(
@@ -44,12 +50,13 @@ def _subject(
     data: Callable[[], Data],
     *,
     batch_size: int | None = None,
+    class_weights: dict[int, float] | None = None,
     fused: bool = True,
 ) -> Subject:
     def build(xp: Backend) -> Model:
         return Model(layers(), loss=loss(), optimizer=optimizer(), backend=xp, seed=0, fused=fused)
 
-    return Subject(name, build, data, batch_size)
+    return Subject(name, build, data, batch_size, class_weights)
 
 
 # -- data ------------------------------------------------------------------------------------------------------------------
@@ -131,7 +138,14 @@ SUBJECTS = (
     _subject("chapter 14, every layer by itself", _chapter_14, CategoricalCrossentropy, _adam, three_arms, fused=False),
     _subject("SGD with momentum, L1 and L2", _penalized, CategoricalCrossentropy, _sgd_momentum, three_arms),
     _subject("dropout, shuffled batches of 64", _dropping, CategoricalCrossentropy, _adam, three_arms, batch_size=64),
-    _subject("two classes, Adagrad, L1", _binary, BinaryCrossentropy, lambda: Adagrad(0.1, decay=1e-4), _two_arms),
+    _subject(
+        "two classes of weights 1 and 3, Adagrad, L1",
+        _binary,
+        BinaryCrossentropy,
+        lambda: Adagrad(0.1, decay=1e-4),
+        _two_arms,
+        class_weights={0: 1.0, 1: 3.0},
+    ),
     _subject(
         "two classes, every layer by itself", _binary, BinaryCrossentropy, lambda: RMSprop(0.01), _two_arms, fused=False
     ),

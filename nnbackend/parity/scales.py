@@ -58,7 +58,7 @@ def loss_scale(judge: Side, scales: dict[str, Scale]) -> Scale:
 def gradient_scales(judge: Side) -> dict[str, dict[str, Scale]]:
     """For each layer's `dinputs`, and for the gradient of each of its parameters: what was summed, from the last layer on."""
     predictions = judge.predictions()
-    remainder = REMAINDER * largest_element(predictions) / len(predictions)
+    remainder = REMAINDER * largest_element(predictions * judge.weights()) / len(predictions)
     dvalues = _of_the_loss(judge, predictions)  # with respect to the layer's output
     scales: dict[str, dict[str, Scale]] = {}
     length = 1  # of the longest sum on the way

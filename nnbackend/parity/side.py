@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ..activations import Linear, Sigmoid, Softmax
 from ..backend import Backend
 from ..batches import Batch, Batches, check_batch_size
 from ..errors import ArgumentError
 from ..layers import Layer
 from ..model import Model
 from ..parameters import layer_names
+from ..weights import NO_WEIGHTS, Weights
 
 Named = dict[str, np.ndarray]
 
@@ -50,15 +52,18 @@ class Snapshot:
 class Side:
     """A model on one backend, and its place in the data."""
 
-    def __init__(self, build: Build, xp: Backend, X: Any, y: Any, batch_size: int | None) -> None:
+    def __init__(
+        self, build: Build, xp: Backend, X: Any, y: Any, batch_size: int | None, weights: Weights = NO_WEIGHTS
+    ) -> None:
         self.model, self.xp = build(xp), xp
         if not isinstance(self.model, Model) or self.model.xp is not xp:
             raise ArgumentError("build(xp) must return a Model on the backend that it is given: Model(..., backend=xp)")
         self.network = self.model.built
         self.network.need(loss=True)
         self.layers: dict[str, Layer] = dict(zip(layer_names(self.model.layers), self.model.layers, strict=True))
-        inputs, targets = self.network.prepare(X, y, for_training=True)
-        self._batches = Batches(xp, inputs, targets, check_batch_size(batch_size, len(inputs)))
+        data = self.network.data(X, y, weights, for_training=True, stream=False)
+        size = check_batch_size(batch_size, len(data.inputs))
+        self._batches = Batches(xp, data.inputs, data.targets, size, data.weights)
         self._by_size = {size: self._batches.batch(size) for size in dict.fromkeys(self._batches.sizes)}
         self._whole_steps = {
             size: xp.compiled_step(partial(self._whole_step, batch), only_ops=self.model.only_ops)
@@ -166,11 +171,28 @@ class Side:
         value = self._arrays().get((layer, name))
         return None if value is None else self.xp.to_host(value)
 
+    def weights(self) -> np.ndarray:
+        """How much each sample of the batch counts, shape (n, 1)."""
+        weights = self.batch.weights
+        return np.ones((self.batch.size, 1)) if weights is None else self.xp.to_host(weights).reshape(-1, 1)
+
     def predictions(self) -> np.ndarray:
         """The last layer's output."""
         value = self.kept(next(reversed(self.layers)), "output")
         assert value is not None
         return value
+
+    def end_from(self, other: Side) -> bool:
+        """Repeat the last activation and the loss from what the other side's activation took in, where there is one."""
+        name, last = next(reversed(self.layers.items()))
+        inputs, ending = other.kept(name, "inputs"), self.network.ending
+        if inputs is None or ending is None or type(last) not in (Linear, Sigmoid, Softmax):
+            return False
+        with self.xp.quiet(), self.xp.op_scope:
+            inputs = self.xp.asarray(inputs, dtype=self.xp.dtype)
+            targets, weights = self.batch.targets, self.batch.weights
+            ending.forward(inputs, targets, weights, training=True, out=self.model.measured[0])
+        return True
 
     def overflows(self, dtype: np.dtype) -> bool:
         """Whether the last step gave numbers that this dtype cannot hold, or that are none: training diverges."""

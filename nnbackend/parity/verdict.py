@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..backend import Backend, get_backend
 from .follow import Comparison, follow
 from .side import Build, called
 
+# The steps up to the first difference once more: of a backend, against a judge.
+Repeat = Callable[[Backend, Backend], Comparison]
 
-def which_side(build: Build, X: Any, y: Any, found: Comparison, *, batch_size: int | None = None) -> str:
+
+def which_side(
+    build: Build,
+    X: Any,
+    y: Any,
+    found: Comparison,
+    *,
+    batch_size: int | None = None,
+    sample_weights: Any = None,
+    class_weights: Any = None,
+) -> str:
     """A sentence that says who is wrong at the first difference of a comparison (made with the same arguments).
 
     Where the judge was the CPU in float64 with the reference ops, the CPU repeats the steps up to there in the
@@ -35,28 +48,32 @@ def which_side(build: Build, X: Any, y: Any, found: Comparison, *, batch_size: i
     "Backend 'strict' is wrong there"
     """
     assert found.first_beyond is not None, "there is no difference to explain"
+    same: dict[str, Any] = {"batch_size": batch_size, "sample_weights": sample_weights, "class_weights": class_weights}
+    steps = found.first_beyond.step
+
+    def repeat(backend: Backend, judge: Backend) -> Comparison:
+        return follow(build, X, y, backend=backend, judge=judge, steps=steps, **same)
+
     judge = get_backend("cpu", "float64", "reference")
     if found.judge is not judge:
-        return _one_of_two(build, X, y, found, judge, batch_size)
+        return _one_of_two(found, judge, repeat)
     dtype = found.backend.dtype.name
-    witness = _against_judge(build, X, y, found, get_backend("cpu", dtype, "reference"), found.judge, batch_size)
-    name, same = found.backend.name, f"the CPU with the reference operations in {dtype}"
+    witness = repeat(get_backend("cpu", dtype, "reference"), judge)
+    name, reference = found.backend.name, f"the CPU with the reference operations in {dtype}"
     if witness.passed:
         kernels = (
             "" if found.backend.kernels == "reference" else "; if --kernels reference passes, it is one of its kernels"
         )
-        return f"Backend {name!r} is wrong there: {same} agrees with the judge{kernels}."
+        return f"Backend {name!r} is wrong there: {reference} agrees with the judge{kernels}."
     return (
-        f"Neither does {same} agree with the judge ({witness.first_beyond}): look for the fault in what both sides share, "
+        f"Neither does {reference} agree with the judge ({witness.first_beyond}): look for the fault in what both sides share, "
         "the layer or the reference operation, or in the judge."
     )
 
 
-def _one_of_two(build: Build, X: Any, y: Any, found: Comparison, judge: Backend, batch_size: int | None) -> str:
+def _one_of_two(found: Comparison, judge: Backend, repeat: Repeat) -> str:
     """Which of two backends does not agree with a judge beside them."""
-    asked = [
-        (called(xp), _against_judge(build, X, y, found, xp, judge, batch_size)) for xp in (found.backend, found.judge)
-    ]
+    asked = [(called(xp), repeat(xp, judge)) for xp in (found.backend, found.judge)]
     wrong = [(name, comparison.first_beyond) for name, comparison in asked if not comparison.passed]
     by_judge = "By the float64 judge"
     if not wrong:
@@ -65,12 +82,3 @@ def _one_of_two(build: Build, X: Any, y: Any, found: Comparison, judge: Backend,
     if len(wrong) == 1:
         return f"{by_judge}, {wrong[0][0]} is wrong ({places}), and the other is right."
     return f"{by_judge}, both are wrong ({places}): look for the fault in what both use, the layer or the operation."
-
-
-def _against_judge(
-    build: Build, X: Any, y: Any, found: Comparison, backend: Backend, judge: Backend, batch_size: int | None
-) -> Comparison:
-    """The steps up to the first difference, once more."""
-    assert found.first_beyond is not None
-    steps = found.first_beyond.step
-    return follow(build, X, y, backend=backend, steps=steps, batch_size=batch_size, judge=judge)
