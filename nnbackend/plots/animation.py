@@ -52,7 +52,7 @@ class BoundaryAnimation(Callback):
         if self._frames and row["epoch"] - self._frames[-1][0] < self.every and row["epoch"] != run.last_epoch:
             return
         ax = decision_boundary(
-            run.model, *self.data, new_axes(width=4.2, height=4.2, dpi=80), resolution=self.resolution, shades=SHADES
+            run.model, *self.data, new_axes(width=4.0, height=4.0, dpi=80), resolution=self.resolution, shades=SHADES
         )
         title = f"epoch {row['epoch']:,}: accuracy {row['accuracy']:.1%}, loss {row['loss']:.3f}"
         ax.set_title(title, fontsize="medium")
