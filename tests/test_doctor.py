@@ -22,7 +22,7 @@ from nnbackend.doctor.driver import GPU, Driver
 from nnbackend.kernels.cuda import toolchain
 from tests.fake_cupy import fake_cupy
 from tests.test_gpu_probe import DRIVER, KERNEL
-from tests.test_project import project
+from tests.test_project import ROOT, project
 
 H100 = GPU("NVIDIA H100", 80 * 2**30, 79 * 2**30, "sm_90")
 NEW, OLD = Driver("580.65.06", (13, 2), (H100,)), Driver("535.104.05", (12, 2), (H100,))
@@ -454,6 +454,37 @@ def test_every_fault_is_provoked_and_has_a_command(fault: nn.backend.Fault, monk
         with pytest.raises(nn.BackendError) as raised:
             nn.get_backend()
         assert raised.value.fault == fault, "also where the name is the environment's"
+
+
+PAGE = (ROOT / "docs" / "doctor.md").read_text()
+
+
+@pytest.mark.parametrize("fault", nn.backend.Fault)
+def test_the_page_has_every_fault_and_its_command(fault: nn.backend.Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = failing(provoke(fault, monkeypatch), NEW)
+    (row,) = (line for line in PAGE.splitlines() if line.startswith(f"| `{fault.value}` |"))
+    by_system = (
+        "sudo ubuntu-drivers install" if fault is fault.NO_DRIVER else None
+    )  # and so on: tested above one by one
+    assert f"`{by_system or judged.command}`" in row
+
+
+@pytest.mark.parametrize("found", [None, NEW, MISMATCH])
+def test_the_document_fits_the_schema_of_the_page(
+    found: Driver | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    monkeypatch.setattr(doctor, "read_driver", lambda: found)
+    monkeypatch.setenv("CUPY_TF32", "1")
+    install(monkeypatch)
+    main(["doctor", "--json", "--backend", "gpu"])
+    schema = json.loads(PAGE.partition("```json\n")[2].partition("```")[0])
+    jsonschema.Draft202012Validator.check_schema(schema)
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, schema)
+    shown = {fact.name for fact in doctor.examine().facts}
+    for name in shown:
+        assert name in PAGE, f"docs/doctor.md does not show {name}"
 
 
 def test_known_backends() -> None:
