@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import nnbackend as nn
-from nnbackend.storage import checkpoints, container, files, runs
+from nnbackend import files
+from nnbackend.storage import checkpoints, container, runs
 from nnbackend.storage.checkpoints import CheckpointFolder
 from tests import kills
 from tests.test_callbacks import fit

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nnbackend as nn
-from nnbackend import storage
-from nnbackend.storage import container, files, schema
+from nnbackend import files, storage
+from nnbackend.storage import container, schema
 from tests.test_storage import new_model
 
 # -- files that are not what they should be --------------------------------------------------------------------------------
