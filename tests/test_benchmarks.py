@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -226,28 +226,45 @@ def test_a_part_that_fails_ends_neither_the_run_nor_the_table(
     assert list(Document.load(path).parts) == ["kernels"]
 
 
+# What PyTorch and JAX change in a process (threads, denormals, what forking may do) must not reach other tests: these checks
+# run in processes of their own.
+
+
+def apart(check: str, *needed: str) -> None:
+    """Run a function of this file."""
+    for package in needed:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    line = [sys.executable, "-c", f"from tests import test_benchmarks; test_benchmarks.{check}"]
+    finished = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert finished.returncode == 0, finished.stderr
+
+
+_NEEDED = {"jax_scan": ["jax"], "torch_eager": ["torch"], "sklearn_mlp": ["sklearn"]}
+
+
 @pytest.mark.parametrize("name", ["nnb", "plain", "plain_float32", "jax_scan", "torch_eager", "sklearn_mlp"])
-@pytest.mark.parametrize("workload", ["spiral-1000", "image", "wide", "inference-10000"])
-def test_work_is_counted_as_it_is_done(name: str, workload: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More steps than an epoch has are whole epochs, for every peer alike, and that many are counted."""
-    work = workloads.workloads(TINY)[workload]
-    if name != "nnb":
-        pytest.importorskip({"jax_scan": "jax", "torch_eager": "torch", "sklearn_mlp": "sklearn"}.get(name, "numpy"))
-    kind = __import__(f"benchmarks.peers.{name}", fromlist=["Peer"]).Peer
-    if kind.refusal(work, TINY):
-        pytest.skip(kind.refusal(work, TINY))
-    monkeypatch.setattr(kind, "_choose_threads", lambda self: None, raising=False)
-    peer = kind(work, TINY)
-    steps = len(peer.batches) if work.unit == "epoch" else 1
-    before = peer.loss_now()
-    for units in (2, 7):
-        done = steps_of(peer)
-        peer.run(units)
-        assert peer.units_done(units) == (8 if workload == "wide" and units == 7 else units)
-        if work.training:
-            # scikit-learn's optimizer begins anew at each call
-            assert steps_of(peer) - (done if name != "sklearn_mlp" else 0) == steps * peer.units_done(units)
-    assert (peer.loss_now() < before) == work.training
+def test_work_is_counted_as_it_is_done(name: str) -> None:
+    """More steps than an epoch has are whole epochs, for every peer alike, and as many as its optimizer made are counted."""
+    apart(f"check_count({name!r})", *_NEEDED.get(name, []))
+
+
+def check_count(name: str) -> None:
+    kind = importlib.import_module(f"benchmarks.peers.{name}").Peer
+    kind._choose_threads = lambda self: None  # takes long, and is not what this is about
+    for workload in ("spiral-1000", "image", "wide", "inference-10000"):
+        work = workloads.workloads(TINY)[workload]
+        if kind.refusal(work, TINY):
+            continue
+        peer = kind(work, TINY)
+        steps = len(peer.batches) if work.unit == "epoch" else 1
+        before = peer.loss_now()
+        for units in (2, 7):
+            done = 0 if name == "sklearn_mlp" else steps_of(peer)  # scikit-learn's begins anew at each call
+            peer.run(units)
+            assert peer.units_done(units) == (8 if workload == "wide" and units == 7 else units)
+            assert not work.training or steps_of(peer) - done == steps * peer.units_done(units)
+        assert (peer.loss_now() < before) == work.training
 
 
 def steps_of(peer: Any) -> int:
@@ -263,10 +280,15 @@ def steps_of(peer: Any) -> int:
     return max((int(values["step"]) for values in peer.optimizer.state.values()), default=0)
 
 
-@pytest.fixture
-def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def test_a_captured_step_learns_what_an_eager_one_does() -> None:
+    """Inputs, learning rate and steps are put where a graph finds them, and capturing leaves no trace in the weights."""
+    apart("check_captured()", "torch")
+
+
+def check_captured() -> None:
     """PyTorch's peers for a GPU, on the CPU: what is captured is run again instead of launched."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     from benchmarks.peers import torch_eager, torch_graph
 
     def capture(work: Any) -> Any:
@@ -274,28 +296,19 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             work()
         return work
 
-    monkeypatch.setattr(torch_graph, "capture", capture)
-    monkeypatch.setattr(torch_eager, "GPU", "cpu")
-    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    threads = torch.get_num_threads()
-    yield torch_graph.Peer
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.parametrize("name", ["spiral", "image", "wide-bfloat16", "inference-1"])
-def test_a_captured_step_learns_what_an_eager_one_does(name: str, pretended: Any) -> None:
-    """Inputs, learning rate and steps are put where a graph finds them, and capturing leaves no trace in the weights."""
-    from benchmarks.peers import torch_eager
-
+    torch_graph.capture = capture
+    torch_eager.GPU = "cpu"
+    torch.cuda.synchronize = lambda: None
     setting = Setting("strict", tiny=True)
-    work = replace(workloads.workloads(setting)[name], decay=0.1)
-    graph, eager = pretended(work, setting), torch_eager.Peer(work, setting)
-    if work.training:
-        assert graph.loss_after(7) == pytest.approx(eager.loss_after(7), rel=1e-6)  # the same sums, in the same order
-    before = graph.loss_now()
-    assert before == pytest.approx(eager.loss_now(), rel=1e-6)
-    graph.run(5)
-    assert (graph.loss_now() < before) == work.training
+    for name in ("spiral", "image", "wide-bfloat16", "inference-1"):
+        work = replace(workloads.workloads(setting)[name], decay=0.1)
+        graph, eager = torch_graph.Peer(work, setting), torch_eager.Peer(work, setting)
+        if work.training:  # the same sums, in the same order
+            assert graph.loss_after(7) == pytest.approx(eager.loss_after(7), rel=1e-6), name
+        before = graph.loss_now()
+        assert before == pytest.approx(eager.loss_now(), rel=1e-6), name
+        graph.run(5)
+        assert (graph.loss_now() < before) == work.training, name
 
 
 def test_the_pretend_gpu_runs_what_a_gpu_would() -> None:
