@@ -70,7 +70,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A report of each kind."""
     folder = tmp_path_factory.mktemp("pages")
     writers: dict[str, Any] = {
-        "spiral": lambda path: write_classes(path, title="Three arms", command="nnbackend train spiral"),
+        "spiral": lambda path: write_classes(
+            path, title="Three arms", command="nnbackend train spiral", settings={"about the data": "words " * 60}
+        ),
         "binary": write_binary,
         "twenty": lambda path: write_classes(
             path, n_inputs=6, classes=20, class_names=[f"class number {k}" for k in range(20)]
@@ -370,6 +372,8 @@ def test_a_browser_shows_it(browser: Browser, pages: dict[str, Path], name: str,
     assert boxes
     assert all(box > 200 for box in boxes)
     assert browser.evaluate("document.documentElement.scrollWidth") <= width, "it scrolls sideways"
+    names = browser.evaluate("[...document.querySelectorAll('.properties th')].map(head => head.clientWidth)")
+    assert min(names) > 100, "the names of settings have no room"
 
 
 # For each text on the page: what it says, its colour, and the first background behind it that is not transparent.

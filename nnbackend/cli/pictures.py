@@ -84,7 +84,7 @@ def curves(subject: Subject, ax: Axes) -> None:
     from ..plots import curves
 
     assert subject.history is not None
-    curves(subject.history, ax)
+    curves(subject.history, ax, accuracy=kind_of(subject.model) != REGRESSION)
 
 
 KINDS: dict[str, Callable[[Subject, Axes], None]] = {

@@ -19,11 +19,12 @@ ACCURACIES = (("accuracy", "-", "^", COLOURS[1]), ("validation_accuracy", "--", 
 RATES = (("learning_rate", "-", "D", COLOURS[2]),)
 
 
-def curves(history: History, ax: Axes | None = None) -> Axes:
+def curves(history: History, ax: Axes | None = None, *, accuracy: bool = True) -> Axes:
     """Loss over epochs (left axis) and accuracy (right axis, 0 to 1); validation dashed.
 
-    The loss is drawn logarithmically where it covers more than a factor of five. Raises `StateError` for a history without
-    epochs, and `DataError` for one without losses.
+    A regression's accuracy, which depends on a tolerance, is left out with `accuracy=False`. The loss is drawn
+    logarithmically where it covers more than a factor of five. Raises `StateError` for a history without epochs, and
+    `DataError` for one without losses.
 
     >>> from nnbackend.history import History
     >>> history = History()
@@ -38,7 +39,7 @@ def curves(history: History, ax: Axes | None = None) -> Axes:
     if min(losses) > 0 and max(losses) > 5 * min(losses):
         log_scale(ax)
     ax.set(xlabel="epoch", ylabel="loss")
-    if "accuracy" in history:
+    if accuracy and "accuracy" in history:
         right = ax.twinx()
         lines += _lines(right, history, epochs, ACCURACIES)
         right.set(ylabel="accuracy (share of samples)", ylim=(0, 1.02))

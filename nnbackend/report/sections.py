@@ -22,7 +22,7 @@ from ..plots.tasks import REGRESSION, confusion
 from . import tables
 from .figures import figure
 from .markup import Child, Markup, element, join
-from .run import Run, environment
+from .run import Data, Run, environment
 
 # The size of a figure in inches: its letters are read on a phone and on a desk.
 WIDTH, HEIGHT = 5.4, 3.9
@@ -31,23 +31,27 @@ WIDTH, HEIGHT = 5.4, 3.9
 def summary(run: Run) -> Markup:
     """What it came to: a sentence, and the figures."""
     figures = {"parameters": tables.number(run.model.parameter_buffer.count), "epochs": tables.number(run.model.epoch)}
-    classes = run.kind != REGRESSION  # the accuracy of a regression depends on a tolerance: its error says more
-    if run.history:
-        last = run.history.row(-1)
-        figures["training loss"] = tables.number(last["loss"])
-        if classes:
-            figures["training accuracy"] = tables.share(last["accuracy"])
-    name = run.checked_name
-    if run.evaluation is not None and run.validation is not None:
-        figures[f"{name} loss"] = tables.number(run.evaluation.data_loss)
-        if classes:
-            figures[f"{name} accuracy"] = tables.share(run.evaluation.accuracy)
-    if not classes:
-        figures[f"mean {name} error"] = f"{_mean_error(run):.3g}"
+    if run.kind == REGRESSION:  # its loss and accuracy depend on a unit and a tolerance: the error says more
+        for name, data in {"training": run.training, run.checked_name: run.checked}.items():
+            figures[f"mean {name} error"] = f"{_mean_error(run, data):.3g}"
+    else:
+        figures |= _losses(run)
     pairs = [
         element("div", element("dt", name), element("dd", value), class_="figure") for name, value in figures.items()
     ]
     return join(element("p", _lead(run), class_="lead"), element("dl", pairs, class_="figures"))
+
+
+def _losses(run: Run) -> dict[str, str]:
+    """Losses and accuracies, of training at its last epoch."""
+    figures: dict[str, str] = {}
+    if run.history:
+        last = run.history.row(-1)
+        figures |= {"training loss": tables.number(last["loss"]), "training accuracy": tables.share(last["accuracy"])}
+    if run.evaluation is not None and run.validation is not None:
+        figures[f"{run.checked_name} loss"] = tables.number(run.evaluation.data_loss)
+        figures[f"{run.checked_name} accuracy"] = tables.share(run.evaluation.accuracy)
+    return figures
 
 
 def _lead(run: Run) -> str:
@@ -55,14 +59,14 @@ def _lead(run: Run) -> str:
     count, whose = f"{len(run.checked[0]):,}", run.checked_name
     begin = f"A network of {run.model.parameter_buffer.count:,} parameters, trained for {run.model.epoch:,} epochs"
     if run.kind == REGRESSION:
-        return f"{begin}, is off by {_mean_error(run):.3g} on average on {count} {whose} samples."
+        return f"{begin}, is off by {_mean_error(run, run.checked):.3g} on average on {count} {whose} samples."
     if run.evaluation is None:
         return f"{begin}."
     return f"{begin}, recognizes {tables.share(run.evaluation.accuracy)} of {count} {whose} samples."
 
 
-def _mean_error(run: Run) -> float:
-    X, y = run.some(run.checked)
+def _mean_error(run: Run, data: Data) -> float:
+    X, y = run.some(data)
     return float(np.abs(run.model.predict(X) - np.reshape(y, (len(X), -1))).mean())
 
 
@@ -73,7 +77,7 @@ def learned(run: Run) -> Markup | None:
         rates = run.history.get("learning_rate", [0])
         changes = max(rates) > 1.05 * min(rates)
         pictures += [_attempt(_curves, run), _attempt(_rates, run) if changes else None]
-        below = tables.epochs(run.history)
+        below = tables.epochs(run.history, accuracy=run.kind != REGRESSION)
     return _beside(pictures, below)
 
 
@@ -111,13 +115,13 @@ def _against(run: Run) -> Markup:
 
 
 def _curves(run: Run) -> Markup:
-    ax = curves(run.history, new_axes(WIDTH, HEIGHT))
+    classes = run.kind != REGRESSION
+    ax = curves(run.history, new_axes(WIDTH, HEIGHT), accuracy=classes)
     first, last = run.history.row(0), run.history.row(-1)
-    caption = (
-        f"The loss goes from {tables.number(first['loss'])} to {tables.number(last['loss'])}, the accuracy from "
-        f"{tables.share(first['accuracy'])} to {tables.share(last['accuracy'])}."
-    )
-    return figure(ax, "curves", "Loss and accuracy over the epochs", caption)
+    caption = f"The loss goes from {tables.number(first['loss'])} to {tables.number(last['loss'])}"
+    if classes:
+        caption += f", the accuracy from {tables.share(first['accuracy'])} to {tables.share(last['accuracy'])}"
+    return figure(ax, "curves", f"Loss{' and accuracy' if classes else ''} over the epochs. {caption}", f"{caption}.")
 
 
 def _rates(run: Run) -> Markup:

@@ -61,14 +61,15 @@ def properties(caption: str, values: Mapping[str, Any]) -> Markup:
     """Names and values."""
     rows = [[element("th", name, scope="row"), element("td", number(value))] for name, value in values.items()]
     body = element("tbody", [element("tr", row) for row in rows])
-    return element("table", element("caption", caption), body)
+    return element("table", element("caption", caption), body, class_="properties")
 
 
-def epochs(history: History) -> Markup:
+def epochs(history: History, *, accuracy: bool = True) -> Markup:
     """The first epochs, the last, and some between, evenly spread."""
     count = len(history)
     chosen = sorted({round(place) for place in np.linspace(0, count - 1, min(count, MOST_EPOCHS))})
     columns = [name for name in history if name in NAMES and any(history[name])]
+    columns = [name for name in columns if accuracy or not name.endswith("accuracy")]
     if "regularization_loss" not in columns and "data_loss" in columns:
         columns.remove("data_loss")  # without penalties it is the loss
     caption = "Epoch by epoch" if len(chosen) == count else f"{len(chosen)} of {count:,} epochs"
