@@ -22,7 +22,7 @@ from nnbackend.cli.rows import read_rows, read_samples
 from nnbackend.datasets import numpy_files
 from nnbackend.datasets.idx import read_idx
 from nnbackend.storage import container
-from tests.fuzz import archives, model_files, pictures, tables, watch
+from tests.fuzz import archives, model_files, own_tables, pictures, tables, watch
 from tests.fuzz.readers import READERS, TALLIES, fuzz
 from tests.fuzz.watch import MEMORY, address_space, watched
 from tests.test_storage import ROOT
@@ -342,6 +342,15 @@ def test_a_picture_is_as_large_as_the_model_takes(tmp_path: Path, capsys: pytest
         (tmp_path / "model").write_bytes(model_files.with_document(json.dumps(document), arrays))
         assert main(["predict", str(tmp_path / "model"), str(tmp_path / "a.png")]) == 2
         assert f"names an image_shape of {size}" in capsys.readouterr().err
+
+
+def test_what_was_done_to_data_counts_no_more_columns_than_there_can_be(tmp_path: Path) -> None:
+    """The number was quoted whole."""
+    document = json.loads(own_tables.preprocessing_seeds()[0])
+    document["table"]["columns"] = 10**500
+    (tmp_path / "done.json").write_text(json.dumps(document))
+    with pytest.raises(nn.DataError, match=r"columns is 1000.*…, expected a whole number above 0 and below"):
+        own_tables.read_preprocessing(tmp_path / "done.json")
 
 
 # -- a file from elsewhere can do nothing but hold numbers ------------------------------------------------------------------

@@ -63,7 +63,7 @@ def from_document(preprocessing: Any) -> Preprocessing:
         )
     _expect(table.get("version") == VERSION, "version", table.get("version"), str(VERSION))
     count = table.get("columns")
-    _expect(type(count) is int and count > 0, "columns", count, "a whole number above 0")
+    _expect(type(count) is int and 0 < count < 2**31, "columns", count, "a whole number above 0 and below 2^31")
     entries = table.get("features")
     _expect(isinstance(entries, list) and 0 < len(entries) <= count, "features", entries, "a list of columns")
     features = tuple(_feature(entry, count) for entry in entries)
