@@ -164,7 +164,7 @@ def edited_idx(rng: Random, raw: bytes, others: Sequence[bytes]) -> bytes:
     packed = raw.startswith(b"\x1f\x8b")
     plain = gzip.decompress(raw) if packed else raw
     action = rng.random()
-    if action < 0.03:
+    if action < 0.01:
         claimed = struct.pack(">4I", 2051, rng.choice((3, 10**6)), *rng.choice((SHAPE, (1024, 1024))))
         return archives.gzip_bomb(rng.choice((10, 1000)), head=claimed)
     if action < 0.3:
