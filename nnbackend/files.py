@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Iterator
 
 from .errors import FileError
 
@@ -13,12 +14,18 @@ Path = str | os.PathLike[str]
 
 def read_file(path: Path) -> bytes:
     """A file's contents, or `FileError`. What is no regular file (a device that never ends, say) is refused."""
+    with reading(path), open(path, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise FileError(f"cannot read {os.fspath(path)}: expected a regular file")
+        return file.read()
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """A block that reads a file: where the system refuses, `FileError` says so, with the path and the system's words."""
     try:
-        with open(path, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise FileError(f"cannot read {os.fspath(path)}: expected a regular file")
-            return file.read()
-    except FileError:
+        yield
+    except FileError:  # which is an OSError as well
         raise
     except OSError as error:
         raise FileError(f"cannot read {os.fspath(path)}: {reason(error)}") from error

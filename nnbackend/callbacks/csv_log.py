@@ -12,6 +12,7 @@ from typing import Any
 from ..checks import count
 from ..checks import path as checked_path
 from ..errors import FileError
+from ..files import reason, write_file
 from ..training import Callback, TrainingRun
 
 
@@ -42,8 +43,6 @@ class CSVLog(Callback):
 
     def on_train_begin(self, run: TrainingRun) -> None:
         """Keep what the file says of earlier epochs of this model, and drop what a killed run wrote behind its checkpoint."""
-        from ..files import write_file
-
         self._missing = ""
         earlier = self._earlier_lines(run.first_epoch)
         self._header = earlier[0].rstrip("\n") if earlier else ""
@@ -57,7 +56,7 @@ class CSVLog(Callback):
         try:
             self._append()
         except OSError as error:
-            warnings.warn(f"cannot write {self.path}: {error.strerror}; trying again at the next report", stacklevel=2)
+            warnings.warn(f"cannot write {self.path}: {reason(error)}; trying again at the next report", stacklevel=2)
 
     def _append(self) -> None:
         data = self._missing.encode()

@@ -11,6 +11,7 @@ from typing import Any
 from ..checks import count
 from ..checks import path as checked_path
 from ..errors import FileError
+from ..files import reason
 from ..training import Callback, TrainingRun
 from .event_file import named_file, numbers, records_from, restart
 
@@ -56,7 +57,7 @@ class TensorBoardLog(Callback):
                 pass
             self._append()
         except OSError as error:
-            raise FileError(f"cannot write {self._path}: {error.strerror}") from error
+            raise FileError(f"cannot write {self._path}: {reason(error)}") from error
 
     def on_report(self, run: TrainingRun, rows: Sequence[dict[str, Any]]) -> None:
         """Write the points."""
@@ -65,7 +66,7 @@ class TensorBoardLog(Callback):
         try:
             self._append()
         except OSError as error:
-            warnings.warn(f"cannot write {self._path}: {error.strerror}; trying again at the next report", stacklevel=2)
+            warnings.warn(f"cannot write {self._path}: {reason(error)}; trying again at the next report", stacklevel=2)
 
     def _append(self) -> None:
         with open(self._path, "r+b") as file:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..checks import path as checked_path
 from ..errors import ArgumentError
+from ..files import reason
 
 
 def check_writable(option: str, path: Path | None) -> None:
@@ -28,7 +29,7 @@ def check_writable(option: str, path: Path | None) -> None:
             target.unlink()
     except OSError as error:
         raise ArgumentError(
-            f"{option} {path} cannot be written ({error.strerror}): name a file in a folder that exists and is yours"
+            f"{option} {path} cannot be written ({reason(error)}): name a file in a folder that exists and is yours"
         ) from None
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..datasets.numpy_files import read_npy, read_npz
 from ..errors import DataError, FileError, shown
+from ..files import reading
 
 ROWS = (".npy", ".csv")
 SAMPLES = (".npz", ".csv")
@@ -46,7 +47,7 @@ def _read_csv(path: Path) -> np.ndarray:
     """The numbers of a .csv file, shape (lines, columns)."""
     numbers, width = array.array("d"), 0
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with reading(path), path.open(newline="", encoding="utf-8-sig") as file:
             for fields in (reader := csv.reader(file)):
                 row = _numbers(fields, path, reader.line_num, names_allowed=not width and reader.line_num == 1)
                 width = width or len(row)
@@ -57,10 +58,6 @@ def _read_csv(path: Path) -> np.ndarray:
                 numbers.extend(row)
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileError(f"{path} is no text: expected lines of numbers with commas between them") from error
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
     if not width:
         raise FileError(f"{path} holds no numbers: expected a line of them for each sample")
     return np.array(numbers).reshape(-1, width)

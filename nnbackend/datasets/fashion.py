@@ -12,6 +12,7 @@ import numpy as np
 
 from ..checks import seed as checked_seed
 from ..errors import FileError
+from ..files import reason
 from ..rng import host_generator
 from .idx import IDX_FILES, read_idx_folder
 from .images import ImageSet, Path, scale
@@ -82,4 +83,4 @@ def _instead_of_a_zip(path: str) -> str:
         with open(path, "rb") as file:
             return "is truncated" if file.read(4) == b"PK\x03\x04" else "is no zip file"
     except OSError as error:
-        return f"cannot be read ({error.strerror})"
+        return f"cannot be read ({reason(error)})"

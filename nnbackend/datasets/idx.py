@@ -16,6 +16,7 @@ import zlib
 import numpy as np
 
 from ..errors import FileError
+from ..files import reading
 
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -48,20 +49,17 @@ def read_idx_folder(folder: str, shape: tuple[int, int], classes: int) -> tuple[
 
 def read_idx(path: str, axes: int) -> np.ndarray:
     """The bytes of an IDX file with that many axes, packed by gzip or not; else `FileError`."""
-    try:
-        with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
-            header = file.read(4 + 4 * axes)
-            sizes = _sizes(path, header, axes)
-            values = np.empty(math.prod(sizes), np.uint8)
-            length = _fill(values, file)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise FileError(
-            f"{path} is truncated or damaged ({error}): expected a file packed by gzip; get a new copy"
-        ) from None
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    with reading(path):
+        try:
+            with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
+                header = file.read(4 + 4 * axes)
+                sizes = _sizes(path, header, axes)
+                values = np.empty(math.prod(sizes), np.uint8)
+                length = _fill(values, file)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise FileError(
+                f"{path} is truncated or damaged ({error}): expected a file packed by gzip; get a new copy"
+            ) from None
     if length != len(values):
         what = "too short" if length < len(values) else "too long"
         raise FileError(f"{path} is {what}: expected {len(values):,} bytes for {_size(sizes)} values; get a new copy")

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..checks import count
 from ..errors import ArgumentError, FileError, StateError
+from ..files import reading
 
 Path = str | os.PathLike[str]
 
@@ -80,13 +81,8 @@ def load_image(path: Path, *, shape: tuple[int, int] = (28, 28), invert: bool = 
     if height * width > MOST_PIXELS:
         raise ArgumentError(f"shape {shape!r}: expected at most {MOST_PIXELS:,} pixels")
     pillow()  # say that it is missing before anything is read
-    try:
-        with open(path, "rb") as file:
-            image = read_image(file, os.fspath(path))
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from error
+    with reading(path), open(path, "rb") as file:
+        image = read_image(file, os.fspath(path))
     with _naming(os.fspath(path)):
         grey = _grey(image, ground=255 if invert else 0)
         resized = np.asarray(grey.resize((width, height), pillow().Image.Resampling.BILINEAR))

@@ -17,6 +17,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from ..errors import FileError, one_line, shown
+from ..files import reading
 from .zipped import Entry, Zip
 
 _PIECE = 2**20  # bytes that are read at a time
@@ -48,20 +49,15 @@ class Header(NamedTuple):
 
 def read_npy(path: Path) -> np.ndarray:
     """The array of a .npy file, or `FileError`."""
-    try:
-        with path.open("rb") as file:
-            header = npy_header(file, str(path))
-            held = os.fstat(file.fileno()).st_size - header.offset
-            if held != header.nbytes:
-                raise FileError(
-                    f"{path} is damaged: its header says that {header.nbytes:,} bytes of numbers follow, and it has {held:,}; "
-                    "get a new copy"
-                )
-            return _array(file, header, str(path))
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    with reading(path), path.open("rb") as file:
+        header = npy_header(file, str(path))
+        held = os.fstat(file.fileno()).st_size - header.offset
+        if held != header.nbytes:
+            raise FileError(
+                f"{path} is damaged: its header says that {header.nbytes:,} bytes of numbers follow, and it has {held:,}; "
+                "get a new copy"
+            )
+        return _array(file, header, str(path))
 
 
 def read_npz(path: Path, names: Sequence[str]) -> list[np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import FileError, one_line
+from ..files import reading
 from .images import pillow, read_image
 
 # Called with how many images are read and how many there are.
@@ -57,18 +58,13 @@ class Folder:
 
     def size(self, name: str) -> int:
         """How many bytes a file has."""
-        try:
+        with reading(f"{self.name}/{name}"):
             return os.path.getsize(os.path.join(self.name, name))
-        except OSError as error:
-            raise FileError(f"cannot read {self.name}/{name}: {error.strerror or error}") from error
 
     def read(self, name: str, most: int) -> bytes:
         """A file's bytes."""
-        try:
-            with open(os.path.join(self.name, name), "rb") as file:
-                return file.read(most)
-        except OSError as error:
-            raise FileError(f"cannot read {self.name}/{name}: {error.strerror or error}") from error
+        with reading(f"{self.name}/{name}"), open(os.path.join(self.name, name), "rb") as file:
+            return file.read(most)
 
 
 def read_png_folders(

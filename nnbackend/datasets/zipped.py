@@ -8,6 +8,7 @@ import zipfile
 from typing import IO
 
 from ..errors import FileError, one_line
+from ..files import reason
 
 # What writes our kind of archives packs by these; of the others Python unpacks more at a time than it is asked for.
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -21,7 +22,7 @@ class Zip(contextlib.AbstractContextManager["Zip"]):
         try:
             self._file = zipfile.ZipFile(path)
         except OSError as error:
-            raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+            raise FileError(f"cannot read {path}: {reason(error)}") from error
         except Exception as error:  # zipfile raises many kinds of errors at a damaged directory
             raise FileError(f"{path} is a damaged zip file ({_short(str(error))}): get a new copy") from None
 

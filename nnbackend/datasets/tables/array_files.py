@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import ArgumentError, DataError, FileError, shown
+from ...errors import ArgumentError, DataError, shown
+from ...files import reading
 from ..numpy_files import npy_header, npz_names, read_npy, read_npz
 from ..zipped import Zip
 from .cells import word_of
@@ -45,14 +46,9 @@ def mapped(path: str) -> np.ndarray:
     """The array of a .npy file, mapped into memory where its numbers follow in rows."""
     if not path.lower().endswith(".npy"):
         raise ArgumentError(f"{path} does not end in .npy: expected one array, as numpy.save writes it")
-    try:
-        with open(path, "rb") as file:
-            header = npy_header(file, path)
-            whole = os.fstat(file.fileno()).st_size - header.offset == header.nbytes
-    except OSError as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    with reading(path), open(path, "rb") as file:
+        header = npy_header(file, path)
+        whole = os.fstat(file.fileno()).st_size - header.offset == header.nbytes
     if (
         not whole or not header.nbytes or header.fortran_order
     ):  # which is damaged, has nothing to map, or goes by columns

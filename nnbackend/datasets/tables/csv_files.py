@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from ...errors import DataError, FileError, shown
+from ...files import reading
 from .cells import MISSING, is_number
 from .columns import Choose, Chosen, ColumnBuilder, Columns, check_names, numbered_names
 from .spool import Growing, Spool
@@ -36,37 +37,28 @@ def read_csv(path: str, choose: Choose, *, header: bool | None = None, known_nam
     name = os.path.basename(path)
     encoding, notes = encoding_of(path)
     try:
-        with open(path, newline="", encoding=encoding) as file:
+        with reading(path), open(path, newline="", encoding=encoding) as file:
             return _read(file, name, choose, header, frozenset(known_names), notes)
     except csv.Error as error:
         raise FileError(f"{name} is no table: {error}; expected lines of values with commas between them") from error
-    except OSError as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def encoding_of(path: str) -> tuple[str, list[str]]:
     """How the letters of a file are written: UTF-8, UTF-16 as spreadsheets write it, else Latin-1, which is said."""
     decoder, utf8 = codecs.getincrementaldecoder("utf-8")(), True
-    try:
-        with open(path, "rb") as file:
-            start = file.read(4)
-            if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-                return "utf-16", []
-            file.seek(0)
-            while piece := file.read(2**20):
-                if b"\0" in piece:
-                    raise FileError(f"{path} is no text: expected lines of values with commas between them")
-                try:
-                    utf8 = utf8 and decoder.decode(piece) is not None
-                except UnicodeDecodeError:
-                    utf8 = False
-            utf8 = utf8 and not decoder.getstate()[0]
-    except OSError as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    with reading(path), open(path, "rb") as file:
+        start = file.read(4)
+        if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return "utf-16", []
+        file.seek(0)
+        while piece := file.read(2**20):
+            if b"\0" in piece:
+                raise FileError(f"{path} is no text: expected lines of values with commas between them")
+            try:
+                utf8 = utf8 and decoder.decode(piece) is not None
+            except UnicodeDecodeError:
+                utf8 = False
+        utf8 = utf8 and not decoder.getstate()[0]
     return ("utf-8-sig", []) if utf8 else ("latin-1", ["letters are read as Latin-1, since the file is no UTF-8"])
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import FileError
+from ...files import reason
 
 #: How many bytes a table may take in memory. What it becomes does not depend on it.
 IN_MEMORY = 2**30
@@ -101,7 +102,7 @@ def no_room(path: Path, error: OSError) -> FileError:
     """The error of a temporary file that cannot be written."""
     return FileError(
         f"a table that is larger than {IN_MEMORY:,} bytes is put into temporary files, and {path} cannot be written "
-        f"({error.strerror}): let TMPDIR name a folder with more room"
+        f"({reason(error)}): let TMPDIR name a folder with more room"
     )
 
 
