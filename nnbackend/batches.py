@@ -60,11 +60,6 @@ def check_inputs_shape(shape: tuple[int, ...], n_inputs: int | None) -> None:
         )
 
 
-def target_dtype(xp: Backend, host: np.ndarray) -> np.dtype:
-    """The dtype of targets on the device."""
-    return xp.index_dtype if host.dtype.kind == "i" else xp.dtype
-
-
 def host_targets(xp: Backend, targets: Any, n_samples: int, n_outputs: int, loss: Loss) -> np.ndarray:
     """Targets as the loss takes them, on the host, or `DataError`."""
     targets = xp.adopt(targets)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .backend import Backend
 from .errors import DataError, StateError
 from .metrics import Accuracy, BinaryAccuracy, CategoricalAccuracy, RegressionAccuracy, check_pair
 from .workspace import OnBackend
@@ -79,7 +80,7 @@ class Loss(OnBackend):
         if seen is None or seen[0] is not targets or seen[1] != getattr(predictions, "shape", None):
             check_pair(type(self).__name__, self.xp, predictions, targets)
             checked = self.check_targets(self.xp.to_host(targets), predictions.shape[1])
-            dtype = self.xp.index_dtype if checked.dtype.kind == "i" else self.xp.dtype
+            dtype = target_dtype(self.xp, checked)
             same = checked.shape == targets.shape and targets.dtype == dtype
             self._targets = targets if same else self.xp.asarray(checked, dtype=dtype)
             self._seen = targets, predictions.shape
@@ -105,6 +106,11 @@ class Loss(OnBackend):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+def target_dtype(xp: Backend, checked: np.ndarray) -> np.dtype:
+    """The dtype on the device of targets that `check_targets` gave: labels are indices, all else is computed with."""
+    return xp.index_dtype if checked.dtype.kind == "i" else xp.dtype
 
 
 def check_labels(targets: np.ndarray, classes: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .activations import Linear, ReLU
 from .backend import Backend
 from .backend.base import converted
-from .batches import Batch, Data, check_inputs_shape, host_targets, prepare_inputs, target_dtype
+from .batches import Batch, Data, check_inputs_shape, host_targets, prepare_inputs
 from .errors import ArgumentError, StateError
 from .fusion import Ending, join_ending, join_layers
 from .layers import Dense, Dropout, Layer
@@ -19,6 +19,7 @@ from .losses import (
     Loss,
     SigmoidBinaryCrossentropy,
     SoftmaxCategoricalCrossentropy,
+    target_dtype,
 )
 from .optimizers import Optimizer
 from .parameters import Parameter, ParameterBuffer

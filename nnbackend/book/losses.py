@@ -98,7 +98,7 @@ class _OfLibrary(OnPlace):
             raise DataError(f"{len(y_pred)} predictions but {len(y_true)} targets: expected as many")
         xp = loss.xp
         host = loss.check_targets(xp.to_host(y_true), y_pred.shape[1])
-        targets = xp.asarray(host, dtype=xp.index_dtype if host.dtype.kind == "i" else xp.dtype)
+        targets = xp.asarray(host, dtype=losses.target_dtype(xp, host))
         self._seen = y_true, xp.dtype, targets
         return targets
 
