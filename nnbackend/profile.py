@@ -118,7 +118,7 @@ def _measure(xp: Backend, calls: list[Call], batches: Batches, repeats: int) -> 
 
 
 def _implementation(call: Call) -> str:
-    """What runs: the reference is a partial of the function of that name in ops.py."""
+    """What runs: the reference is a partial of the function of that name in nnbackend.ops."""
     return "reference" if hasattr(call.function, "func") else "kernel"
 
 

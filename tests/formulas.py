@@ -1,4 +1,4 @@
-"""What every op has to give, written a second time: plain NumPy in float64, one step after the other, nothing shared with ops.py.
+"""What every op has to give, written a second time: plain NumPy in float64, one step after the other, nothing shared with them.
 
 Each entry of `FORMULAS` draws arguments for an op and computes what should come out of it, by loops and full Jacobians
 where the library takes a short cut.

@@ -1,4 +1,4 @@
-"""Would the tests notice? Each formula of ops.py is broken in a copy of the project, and the tests must fail there.
+"""Would the tests notice? Each formula of nnbackend.ops is broken in a copy of the project, and the tests must fail there.
 
     python tests/mutation.py                            all mutants, against tests/test_ops.py
     python tests/mutation.py adam relu_backward         those of some ops
@@ -6,7 +6,7 @@
     python tests/mutation.py --kernels                  the CPU's backward kernels, each line that writes a result
 
 The first thing run is the copy as it is, which must pass. On two cores the first takes two minutes, the last four. pytest
-does not collect this file; `test_mutation.py` sees to it that the table below stays complete and fits ops.py.
+does not collect this file; `test_mutation.py` sees to it that the table below stays complete and fits these formulas.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-OPS = Path("nnbackend/ops.py")
+OPS = Path("nnbackend/ops")
 KERNELS = Path("nnbackend/kernels/cpu")
 COPIED = ("nnbackend", "tests", "pyproject.toml")
 SECONDS = 120  # a mutant that takes longer is taken for noticed
@@ -42,7 +42,7 @@ class Mutant:
         return f"{self.op}: {self.old}  ->  {self.new}"
 
     def apply(self, source: str) -> str:
-        """The source of ops.py with the change."""
+        """The source of the op's file with the change."""
         start = source.index(f"def {self.op}(")
         end = source.find("\ndef ", start)
         body = source[start : end if end > 0 else len(source)]
@@ -64,7 +64,7 @@ class Negated:
         return f"{self.op}: negated"
 
     def apply(self, source: str) -> str:
-        """The source of ops.py with the op wrapped."""
+        """The source of the op's file with the op wrapped."""
         return source + _NEGATED.format(op=self.op)
 
 
@@ -183,6 +183,12 @@ class Line:
         return "\n".join(lines)
 
 
+def file_of(op: str, root: Path) -> Path:
+    """The file that defines an op."""
+    (path,) = (path for path in (root / OPS).glob("*.py") if f"\ndef {op}(" in path.read_text())
+    return path
+
+
 def kernel_signs(root: Path) -> list[Line]:
     """Each line of a backward kernel that writes a result, with the opposite sign."""
     found = []
@@ -234,7 +240,7 @@ def run_tests(root: Path, mutant: Mutant | Negated | Line | None, tests: list[st
         folder = Path(name)
         copy_project(root, folder)
         if mutant is not None:
-            path = folder / getattr(mutant, "path", OPS)
+            path = folder / mutant.path if isinstance(mutant, Line) else file_of(mutant.op, folder)
             path.write_text(mutant.apply(path.read_text()))
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--backends", backend]
         environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -253,7 +259,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("ops", nargs="*", help="only mutants of these ops")
     parser.add_argument("--signs", action="store_true", help="only those that flip the sign of a backward formula")
-    parser.add_argument("--kernels", action="store_true", help="mutants of the CPU's kernels instead of ops.py")
+    parser.add_argument("--kernels", action="store_true", help="mutants of the CPU's kernels instead of the ops")
     parser.add_argument("--tests", nargs="+", default=["tests/test_ops.py"], help="what has to notice")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once")
     arguments = parser.parse_args()

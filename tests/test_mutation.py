@@ -1,4 +1,4 @@
-"""The table of mutants is complete and fits ops.py. `mutation.py` itself takes a minute, and is run by hand."""
+"""The table of mutants is complete and fits nnbackend.ops. `mutation.py` itself takes a minute, and is run by hand."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import ast
 import pytest
 
 import nnbackend as nn
-from tests.mutation import KERNELS, OPS, ROOT, SIGNS, SLIPS, kernel_signs
-
-SOURCE = (ROOT / OPS).read_text()
+from tests.mutation import KERNELS, ROOT, SIGNS, SLIPS, Mutant, file_of, kernel_signs
 
 # Ops that go backwards and are not named so: a dropout's gradient, and the steps of the optimizers.
 BACKWARD = {"multiply", "sgd", "sgd_momentum", "adagrad", "rmsprop", "adam", "adamw", "adam_unfolded"}
@@ -23,8 +21,8 @@ def test_every_backward_formula_has_its_sign_flipped():
 
 @pytest.mark.parametrize("mutant", [*SIGNS, *SLIPS], ids=lambda mutant: mutant.name)
 def test_a_mutant_is_another_program(mutant):
-    mutated = mutant.apply(SOURCE)
-    assert ast.dump(ast.parse(mutated)) != ast.dump(ast.parse(SOURCE))
+    source = file_of(mutant.op, ROOT).read_text()
+    assert ast.dump(ast.parse(mutant.apply(source))) != ast.dump(ast.parse(source))
 
 
 def test_every_backward_kernel_has_mutants():
@@ -47,7 +45,5 @@ def backward_kernels(path):
 
 
 def test_a_mutant_of_a_formula_that_is_gone_is_noticed():
-    from tests.mutation import Mutant
-
     with pytest.raises(ValueError, match="is there 0 times"):
-        Mutant("relu", "no such thing", "").apply(SOURCE)
+        Mutant("relu", "no such thing", "").apply(file_of("relu", ROOT).read_text())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import nnbackend as nn
 from nnbackend import ops, parity
 from nnbackend.backend import Override
+from nnbackend.backend.dispatch import references
 from nnbackend.parity.networks import CHAPTER_14, SUBJECTS, Subject
 from nnbackend.testing import tolerances
 from tests import cases
@@ -84,11 +84,7 @@ def test_every_public_part_is_in_a_network_that_is_compared(base: type) -> None:
 
 
 def test_every_op_of_a_step_is_compared() -> None:
-    public = {
-        name
-        for name, op in vars(ops).items()
-        if inspect.isfunction(op) and op.__module__ == ops.__name__ and name[0] != "_"
-    }
+    public = set(references(ops))
     used: set[str] = set()
 
     def noted(name: str) -> Override:

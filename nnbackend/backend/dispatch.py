@@ -1,4 +1,4 @@
-"""`xp.ops`: every primitive of `ops.py`, bound to a backend, with a faster override where one applies.
+"""`xp.ops`: every primitive of `nnbackend.ops`, bound to a backend, with a faster override where one applies.
 
 An `Op` is called like its reference, without `xp`. It runs the first override that accepts the arguments, else the
 reference. While a step is being recorded (`xp.compiled_step`) it also writes down which implementation ran on which
@@ -55,7 +55,7 @@ class Op:
 
 
 class Ops:
-    """The namespace `xp.ops`: an attribute for each function of `ops.py`."""
+    """The namespace `xp.ops`: an attribute for each function of `nnbackend.ops`."""
 
     def __init__(self, xp: Backend, reference: ModuleType, overrides: Mapping[str, Iterable[Override]]) -> None:
         functions = references(reference)
@@ -75,12 +75,12 @@ class Ops:
 
 
 def references(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """The reference ops of a module: its own public functions whose first argument is `xp`."""
+    """The reference ops of a module or package: its own public functions whose first argument is `xp`."""
     return {
         name: function
         for name, function in vars(module).items()
         if inspect.isfunction(function)
-        and function.__module__ == module.__name__
+        and f"{function.__module__}.".startswith(f"{module.__name__}.")
         and not name.startswith("_")
         and next(iter(inspect.signature(function).parameters), None) == "xp"
     }

@@ -1,7 +1,7 @@
 // What the kernels of the GPU backend share: numbers, groups of threads, random numbers.
 //
 // The kernels are CUDA C++. This file and those beside it are one module, which NVRTC compiles through CuPy when it is
-// first needed. A kernel computes what the function of the same name in nnbackend/ops.py computes, NaN and infinities
+// first needed. A kernel computes what the function of the same name in nnbackend/ops computes, NaN and infinities
 // included: read that first. launch.py calls them and chooses grids; tests/test_cuda_kernels.py runs them on a CPU.
 //
 // Rules
@@ -31,7 +31,7 @@ typedef unsigned long long uint64;
 
 // -- numbers ----------------------------------------------------------------------------------------------------------
 
-#define CLIP 1e-7  // as in ops.py
+#define CLIP 1e-7  // as in nnbackend/ops/losses.py
 
 // NVRTC has no names for these without headers; the compiler folds them.
 __device__ real minus_infinity() { return log((real)0); }
