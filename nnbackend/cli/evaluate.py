@@ -79,10 +79,10 @@ class Evaluate:
         kind = kind_of(model)
         found = figures(model, model.evaluate(X, y, batch_size=self.batch_size), kind, X, y)
         if self.plot is not None:
-            draw(self.plot, model, kind, X, y, class_names=model.class_names)
+            draw(self.plot, model, X, y, class_names=model.class_names)
         if self.json:
             head = {"nnbackend": __version__, "model": str(self.model), "data": self.data, "task": kind}
             print(json.dumps({**head, "backend": {"name": xp.name, "reason": reason}, **found}, indent=2))
         else:
-            print(backend_line(xp, reason), f"{self.data}, {sentence(found, data.kind)}", sep="\n")
+            print(backend_line(xp, reason), f"{self.data}, {sentence(found, data.name)}", sep="\n")
         return 0

@@ -124,9 +124,7 @@ def draw_kinds(path: Path, subject: Subject, kinds: Sequence[str]) -> None:
     save(panels[0], path)
 
 
-def draw(
-    path: Path, model: Model, kind: str, X: np.ndarray, y: np.ndarray, *, class_names: Sequence[str] | None = None
-) -> None:
+def draw(path: Path, model: Model, X: np.ndarray, y: np.ndarray, *, class_names: Sequence[str] | None = None) -> None:
     """Draw regions of the plane for two inputs, the fitted curve for one, predictions or a confusion matrix for more."""
     draw_kinds(path, Subject(model, X, y, class_names=class_names), [best_kind(model, X.shape[1])])
 

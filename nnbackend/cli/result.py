@@ -12,6 +12,7 @@ from .. import __version__
 from ..callbacks import EarlyStopping
 from ..history import format_row
 from ..model import Evaluation, Model
+from .answers import REGRESSION
 from .tasks import Task
 
 
@@ -27,7 +28,7 @@ def describe(model: Model) -> str:
 def figures(model: Model, evaluation: Evaluation, kind: str, X: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     """What was measured on a data set, with the mean absolute error of a regression."""
     found: dict[str, Any] = {"accuracy": evaluation.accuracy, "data_loss": evaluation.data_loss}
-    if kind == "regression":
+    if kind == REGRESSION:
         found["mean_absolute_error"] = float(np.abs(model.predict(X) - np.reshape(y, (len(X), -1))).mean())
     return {**found, "samples": len(X)}
 

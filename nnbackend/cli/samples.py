@@ -23,7 +23,7 @@ class Samples:
 
     X: np.ndarray
     y: np.ndarray
-    kind: str = ""
+    name: str = ""
 
 
 def samples_for(

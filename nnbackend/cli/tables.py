@@ -9,6 +9,7 @@ from typing import Any
 
 from ..datasets import Table, load_table
 from ..errors import ArgumentError, DataError, FileError
+from .answers import BINARY
 from .tasks import Defaults, Task
 
 # Tried on scikit-learn's iris, wine, breast cancer, diabetes and digits (docs/own-data.md): about this many steps with Adam
@@ -60,7 +61,7 @@ def table_task(path: str, *, binary: bool, **settings: Any) -> Task:
     fresh = (table.X, table.y) if table.validation is None else table.validation
     return Task(
         table.name,
-        "binary classification" if binary else table.task,
+        BINARY if binary else table.task,
         (table.X, scale(table.y)),
         fresh,
         1 if binary or not classes else classes,

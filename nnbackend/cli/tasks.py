@@ -17,6 +17,7 @@ from ..errors import ArgumentError, did_you_mean
 from ..layers import Layer
 from ..losses import BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError
 from ..model import Model
+from .answers import BINARY, CLASSES, REGRESSION
 from .output import reading_bar
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -31,9 +32,9 @@ class Ending:
 
 
 ENDINGS = {
-    "classification": Ending(Softmax, CategoricalCrossentropy),
-    "binary classification": Ending(Sigmoid, BinaryCrossentropy),
-    "regression": Ending(Linear, MeanSquaredError),
+    CLASSES: Ending(Softmax, CategoricalCrossentropy),
+    BINARY: Ending(Sigmoid, BinaryCrossentropy),
+    REGRESSION: Ending(Linear, MeanSquaredError),
 }
 
 
@@ -98,7 +99,7 @@ class Task:
     def __str__(self) -> str:
         samples, features = self.training[0].shape
         plural = "" if features == 1 else "s"
-        classes = f" into {self.n_outputs} classes" if self.kind == "classification" else ""
+        classes = f" into {self.n_outputs} classes" if self.kind == CLASSES else ""
         line = f"{self.name}: {samples:,} samples with {features} feature{plural}, {self.kind}{classes}"
         return "\n".join([line, *self.notes])
 
@@ -142,7 +143,7 @@ def _points(name: str, *, samples: int | None, classes: int | None, binary: bool
     samples = samples if samples is not None else defaults.samples
     return Task(
         name,
-        "binary classification" if binary else "classification",
+        BINARY if binary else CLASSES,
         draw(samples, classes, seed=seed),
         draw(samples, classes, seed=(seed + 1) % 2**32),
         1 if binary else classes,
@@ -158,7 +159,7 @@ def _sine(name: str, *, samples: int | None, classes: int | None, binary: bool, 
     X, y = datasets.sine(samples)
     between = slice(1, None, 2)  # of twice as many
     X_fresh, y_fresh = (values[between] for values in datasets.sine(2 * samples))
-    return Task(name, "regression", (X, y), (X_fresh, y_fresh), 1, CHAPTER_17)
+    return Task(name, REGRESSION, (X, y), (X_fresh, y_fresh), 1, CHAPTER_17)
 
 
 def _fashion_mnist(name: str, seed: int, path: Path | None) -> Task:
@@ -174,7 +175,7 @@ def _fashion_mnist(name: str, seed: int, path: Path | None) -> Task:
 def _images(name: str, images: datasets.ImageSet, defaults: Defaults) -> Task:
     return Task(
         name,
-        "classification",
+        CLASSES,
         (images.X_train, images.y_train),
         (images.X_test, images.y_test),
         len(images.label_names),

@@ -117,7 +117,7 @@ class OutputOptions:
             model.save(self.save)
         if self.plot is not None:
             data = task.training if task.fresh_name == "fresh" else task.fresh
-            draw(self.plot, model, task.kind, *data, class_names=task.class_names)
+            draw(self.plot, model, *data, class_names=task.class_names)
         if self.report is not None:
             write_page(self.report, result, vars(self), self.command_line)
 

@@ -14,6 +14,7 @@ from ...callbacks import CosineSchedule, EarlyStopping, Schedule, StepSchedule, 
 from ...checks import count
 from ...errors import ArgumentError, did_you_mean
 from ...optimizers import Optimizer
+from ..answers import REGRESSION
 from ..tasks import Task
 
 SCHEDULES = ("cosine", "step")
@@ -95,7 +96,7 @@ class WatchingOptions:
     def weights_of_classes(self, task: Task) -> dict[int, float] | str | None:
         """What `Model.train` takes as class_weights."""
         given = self.class_weights
-        if given is not None and task.kind == "regression":
+        if given is not None and task.kind == REGRESSION:
             raise ArgumentError(f"--class-weights {given} is for classification, and {task.name} is a regression")
         if given is None or given == "balanced":
             return given
