@@ -37,6 +37,9 @@ EXPECTED_MODULES = {*sys.stdlib_module_names, "PIL", "numpy"}
 EXPECTED_FOLDERS = (os.path.dirname(os.__file__) + os.sep, os.path.dirname(PIL.__file__) + os.sep, "<frozen ")
 
 
+_NUMBA_CACHE = os.path.join("numba", "core", "caching.py")
+
+
 class TooSlow(BaseException):
     """The time is up. No reader catches it by accident."""
 
@@ -192,7 +195,7 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
 def _own_business(event: str, arguments: tuple[Any, ...], folder: str) -> bool:
     """Checkpoints are renamed and removed in their folder, and the code of expected modules is run."""
     if event == "pickle.find_class":  # Numba's index of the kernels that it has compiled, which no input reaches
-        return arguments[0].partition(".")[0] in ("numba", "llvmlite")
+        return any(frame.f_code.co_filename.endswith(_NUMBA_CACHE) for frame, _ in traceback.walk_stack(None))
     if event == "exec":
         return getattr(arguments[0], "co_filename", "").startswith(EXPECTED_FOLDERS)
     return event in ("os.remove", "os.rename") and os.path.realpath(arguments[0]).startswith(folder + os.sep)
