@@ -113,7 +113,7 @@ def test_a_missing_value_is_refused_by_line_and_column(tmp_path: Path, word: str
     path = write(tmp_path, f"width,length,kind\n1,2,a\n3,{word},b\n{word},5,a\n6,7,b\n", "f.csv")
     text = refusal(nn.DataError, path)
     assert text.startswith("f.csv, line 3, column 'length' has no value, and it is the first of 2 missing values in ")
-    assert "impute='median'" in text
+    assert text.endswith("impute='median', or leave those rows out, or the column with drop=['length']")
 
 
 def test_declared_categories_keep_their_zeros(tmp_path: Path) -> None:
@@ -153,6 +153,24 @@ def test_a_bad_cell_is_no_category(tmp_path: Path) -> None:
     assert "say categorical=['sepal_length']" in text
     path = write(tmp_path, "x,kind\n" + "1,a\n2,b\n" * 20 + "many,a\n", "few.csv")
     assert load(path, categorical=["x"]).input_names == ("x=1", "x=2", "x=many")
+
+
+@pytest.mark.parametrize("cell", ["$1,234.50", "12%", "3,5", "1'234'567", "-€ 20"])
+def test_numbers_written_for_people_are_no_words(tmp_path: Path, cell: str) -> None:
+    rows = "".join(f'"{cell}",{"ab"[i % 2]}\n' for i in range(30))
+    text = refusal(nn.DataError, write(tmp_path, f"price,kind\n{rows}", "sales.csv"))
+    assert text.startswith(
+        f"sales.csv, line 2, column 'price': {cell!r} is no number as it is written; write numbers such as"
+    )
+    assert text.endswith("or if the column holds categories say categorical=['price']")
+    assert load(tmp_path / "sales.csv", categorical=["price"]).input_names == (f"price={cell}",)
+    assert refusal(nn.DataError, tmp_path / "sales.csv", target="price").endswith("classes say task='classification'")
+
+
+@pytest.mark.parametrize("word", ["12.05.2023", "10-20", "1.2.3", "A5", "1,2,3", "$"])
+def test_what_only_resembles_a_number_is_a_word(tmp_path: Path, word: str) -> None:
+    rows = "".join(f'"{word}",{"ab"[i % 2]}\n' for i in range(30))
+    assert load(write(tmp_path, f"x,kind\n{rows}")).input_names == (f"x={word}",)
 
 
 def test_infinity_and_what_float32_cannot_hold(tmp_path: Path) -> None:
@@ -242,7 +260,17 @@ def test_a_class_with_one_sample_cannot_be_split(tmp_path: Path) -> None:
     path = write(tmp_path, "x,y\n1,a\n2,a\n3,b\n4,a\n", "f.csv")
     text = refusal(nn.DataError, path, validation_split=0.5)
     assert text.startswith("f.csv, line 4: class 'b' has this row only")
+    assert text.endswith("validation_split=0")
+    text = refusal(
+        nn.DataError, write(tmp_path, "x,sold\n" + "1,90\n1,91\n2,91\n" * 2 + "3,92\n"), validation_split=0.5
+    )
+    assert text.endswith("validation_split=0, or task='regression' if the target is a quantity")
     assert load(path).X.shape == (4, 1)
+
+
+@pytest.mark.parametrize("path", [5, None, "", ["iris.csv"]])
+def test_a_path_is_a_path(path: Any) -> None:
+    assert refusal(nn.ArgumentError, path).startswith(f"path {path!r}: expected a path")
 
 
 def test_the_split_is_that_of_the_seed(tmp_path: Path) -> None:
@@ -361,6 +389,8 @@ def test_a_row_number_that_pandas_writes_is_pointed_at(tmp_path: Path) -> None:
         ({"task": "cluster"}, "task='cluster': Known: auto, classification, regression"),
         ({"impute": "maen"}, "impute='maen': did you mean 'mean'?"),
         ({"standardize": 1}, "standardize 1: expected True or False"),
+        ({"header": 3}, "header 3: expected True or False"),
+        ({"seed": -1}, "seed -1"),
         ({"validation_split": 1.0}, "validation_split 1.0: expected a number from 0"),
         ({"dtype": "float16"}, "dtype 'float16': expected float32 or float64"),
         ({"dtype": "nothing"}, "dtype 'nothing': expected float32 or float64"),
@@ -610,6 +640,7 @@ def test_a_data_frame(table: nn.datasets.Table) -> None:
         ([{"island": "Dream", "mass": math.inf, "male": True}], "row 1, column 'mass': inf is no finite number"),
         ([{"island": "Dream", "mass": [1], "male": True}], "a value of [1] in a table"),
         ([{"mas": 1}], "the rows: no columns island, mass, male"),
+        ([{"island": "Dream", "male": True}], "no column mass, which the model needs: it has island, male"),
         ({"island": "Dream", "mass": [1], "male": [True]}, "column 'island' holds 'Dream': expected a list"),
         ({"island": ["Dream"], "mass": [1, 2], "male": [True]}, "expected equally many in each"),
         ({"island": [], "mass": [], "male": []}, "the rows are none"),

@@ -11,6 +11,11 @@ MISSING = frozenset(("", "?", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "null"
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 
+# Numbers as people write them for people: $1,234.50, 12 %, 1'000, 3,5.
+_FOR_PEOPLE = re.compile(
+    r"[+-]?\s?[$€£¥]?\s?[+-]?(?:\d+(?:[.,]\d+)?|\d{1,3}(?:[,.'’ \u00a0\u202f]\d{3})+(?:[.,]\d+)?)\s?[%$€£¥]?"
+)
+
 
 def parse(cell: str, *, decimal_comma: bool = False) -> float | str | None:
     """The number or the word in a cell, None where the value is missing.
@@ -33,6 +38,15 @@ def parse(cell: str, *, decimal_comma: bool = False) -> float | str | None:
 def is_number(cell: str) -> bool:
     """Whether a cell holds a number with a decimal point."""
     return isinstance(parse(cell), float)
+
+
+def is_for_people(word: str) -> bool:
+    """Whether a word is a number with a currency, a percent sign, thousands separators or a decimal comma.
+
+    >>> is_for_people("$1,234.50"), is_for_people("12 %"), is_for_people("1234"), is_for_people("12.05.2023")
+    (True, True, False, False)
+    """
+    return _FOR_PEOPLE.fullmatch(word) is not None and not is_number(word)
 
 
 def word_of(cell: str) -> str | None:

@@ -226,9 +226,10 @@ def find_column(names: Sequence[str], asked: Any, *, option: str, source: str) -
     return names[number - 1 if number > 0 else number]
 
 
-def nearest(name: str, names: Sequence[str]) -> str:
-    """The end of a sentence about an unknown column."""
-    close = difflib.get_close_matches(name, names, n=1) or [n for n in names if n.lower() == name.lower()]
+def nearest(name: str, names: Sequence[str], *, taken: Sequence[str] = ()) -> str:
+    """The end of a sentence about an unknown column; those in `taken` are known to be something else."""
+    free = [one for one in names if one not in taken]
+    close = difflib.get_close_matches(name, free, n=1) or [n for n in free if n.lower() == name.lower()]
     hint = f"did you mean {close[0]!r}? It" if close else "it"
     return f"{hint} has {listed(names)}"
 

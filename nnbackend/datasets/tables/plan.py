@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import DataError, shown
+from .cells import is_for_people
 from .columns import Column, Columns, listed
 from .preprocessing import Feature
 from .spool import blocks
@@ -70,7 +71,10 @@ def check_no_value_missing(columns: Columns, found: Mapping[str, Found], *, impu
     these = (
         f"it is the first of {count:,} missing values in {listed(list(holes))}" if count > 1 else "no other is missing"
     )
-    raise DataError(f"{where} has no value, and {these}: fill them in with impute='median', or leave those rows out")
+    raise DataError(
+        f"{where} has no value, and {these}: fill them in with impute='median', or leave those rows out, or the column with "
+        f"drop=[{shown(first)}]"
+    )
 
 
 def plan_features(columns: Columns, found: Mapping[str, Found], declared: frozenset[str], target: str) -> list[Feature]:
@@ -87,18 +91,24 @@ def plan_features(columns: Columns, found: Mapping[str, Found], declared: frozen
     return features
 
 
-def is_numeric(columns: Columns, name: str, found: Found) -> bool:
-    """Whether a column holds numbers; a word or an infinity among them is a `DataError`."""
+def is_numeric(columns: Columns, name: str, found: Found, *, target: bool = False) -> bool:
+    """Whether a column holds numbers; a word or an infinity among them is a `DataError`, and so are numbers such as $1,234."""
+    otherwise = "classes say task='classification'" if target else f"categories say categorical=[{shown(name)}]"
     present = len(columns) - found.missing
-    if found.words and present - found.words < MOSTLY * present:
-        return False
     column = columns.columns[name]
+    if found.words and present - found.words < MOSTLY * present:
+        if all(map(is_for_people, column.words)):
+            word = shown(column.name_at(found.first_word), 40)
+            raise DataError(
+                f"{columns.cell(found.first_word, name)}: {word} is no number as it is written; write numbers such as 1234.5, "
+                f"without currency, percent sign or thousands separator, or if the column holds {otherwise}"
+            )
+        return False
     if found.words:
         word = shown(column.name_at(found.first_word), 40)
         more = f" ({found.words:,} cells of the column are none)" if found.words > 1 else ""
         raise DataError(
-            f"{columns.cell(found.first_word, name)}: {word} is no number{more}; repair it, or if the column holds categories "
-            f"say categorical=[{shown(name)}]"
+            f"{columns.cell(found.first_word, name)}: {word} is no number{more}; repair it, or if the column holds {otherwise}"
         )
     if found.first_infinite >= 0:
         value = column.numbers[found.first_infinite]

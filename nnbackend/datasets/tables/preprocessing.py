@@ -95,7 +95,7 @@ class Preprocessing:
             what = "column" if len(missing) == 1 else "columns"
             raise DataError(
                 f"{columns.source}: no {what} {listed(missing)}, which the model needs: "
-                f"{nearest(missing[0], list(columns.all_names))}"
+                f"{nearest(missing[0], list(columns.all_names), taken=[feature.name for feature in self.features])}"
             )
         return [feature.name for feature in self.features]
 

@@ -8,6 +8,7 @@ from ...checks import seed as checked_seed
 from ...errors import DataError, shown
 from ...rng import host_generator
 from ..split import stratified_split
+from .cells import is_number
 from .columns import Columns
 
 
@@ -23,9 +24,10 @@ def split_rows(
         if (counts == 1).any():
             label = int(np.argmax(counts == 1))
             where = columns.row(int(np.argmax(y == label)))
+            numbers = ", or task='regression' if the target is a quantity" if all(map(is_number, classes)) else ""
             raise DataError(
                 f"{where}: class {shown(classes[label])} has this row only, and a split puts one of each class aside: leave the "
-                "row out, or say validation_split=0"
+                f"row out, or say validation_split=0{numbers}"
             )
         kept, aside = stratified_split(y, share, seed=seed)
         return np.sort(kept), np.sort(aside)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from ...checks import flag, fraction
+from ...checks import path as checked_path
+from ...checks import seed as checked_seed
 from ...errors import ArgumentError, DataError, did_you_mean, shown
 from .array_files import TARGET
 from .columns import Chosen, Columns, find_column
@@ -138,6 +140,7 @@ def load_table(
     >>> table.X[0].tolist(), table.y.tolist()
     ([1.5, 0.0, 1.0], [1, 0, 1, 0])
     """
+    source = checked_path("path", path)
     wishes = Wishes(
         target,
         _one_of("task", task, ("auto", *TASKS)),
@@ -146,11 +149,13 @@ def load_table(
         None if impute is None else _one_of("impute", impute, IMPUTES),
         flag("standardize", standardize),
         fraction("validation_split", validation_split),
-        seed,
+        None if seed is None else checked_seed(seed),
         _dtype(dtype),
-        os.path.basename(os.fspath(path)) if isinstance(path, (str, os.PathLike)) else "",
+        os.path.basename(source),
     )
-    if os.fspath(path).lower().endswith(".npy") and targets is None:
+    if header is not None:
+        flag("header", header)
+    if source.lower().endswith(".npy") and targets is None:
         raise ArgumentError(f"{path} holds inputs alone: give the file of their targets with targets='y.npy'")
     return _table(read_table(path, wishes.choose, targets=targets, header=header), wishes)
 

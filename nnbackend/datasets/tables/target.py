@@ -34,7 +34,7 @@ def decide(columns: Columns, name: str, found: Found, task: str) -> Decision:
     column = columns.columns[name]
     if found.missing:
         _refuse_missing(columns, name, found)
-    numeric = task != "classification" and is_numeric(columns, name, found)
+    numeric = task != "classification" and is_numeric(columns, name, found, target=True)
     if task == "regression" and not numeric:
         word = shown(column.name_at(found.first_word), 40)
         raise DataError(f"{columns.cell(found.first_word, name)}: {word} is no number, and a regression needs numbers")
