@@ -23,7 +23,7 @@ import nnbackend as nn
 from nnbackend import ops
 from nnbackend.backend.dispatch import references
 from nnbackend.kernels.cuda import compile as cuda_compile
-from nnbackend.kernels.cuda import launch
+from nnbackend.kernels.cuda import grids
 from nnbackend.kernels.cuda.compile import CupyModule, compile_without_gpu, signatures
 from nnbackend.kernels.cuda.launch import Kernels
 from nnbackend.kernels.cuda.products import CublasProducts, load_cublas
@@ -318,11 +318,11 @@ def test_equals_the_reference_on_any_shape(device, name, rows, columns, special,
 @pytest.mark.parametrize("name", CASES)
 def test_any_grid_gives_a_right_answer(device, name, monkeypatch):
     """A grid that is smaller than the work: what happens beyond MAX_BLOCKS and MAX_PARTS."""
-    monkeypatch.setattr(launch, "MAX_BLOCKS", 2)
-    monkeypatch.setattr(launch, "MAX_PARTS", 2)
-    monkeypatch.setattr(launch, "PER_THREAD", 1)
-    monkeypatch.setattr(launch, "MAX_CHUNKS", 3)
-    monkeypatch.setattr(launch, "ROWS_PER_THREAD", 1)
+    monkeypatch.setattr(grids, "MAX_BLOCKS", 2)
+    monkeypatch.setattr(grids, "MAX_PARTS", 2)
+    monkeypatch.setattr(grids, "PER_THREAD", 1)
+    monkeypatch.setattr(grids, "MAX_CHUNKS", 3)
+    monkeypatch.setattr(grids, "ROWS_PER_THREAD", 1)
     for shape in ((301, 9), (3, 1500)):
         check(device, name, made(name, "float32", shape), "float32", shape[0] * shape[1])
 

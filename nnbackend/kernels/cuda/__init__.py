@@ -3,7 +3,8 @@
 common.cu, layers.cu, losses.cu, sums.cu, updates.cu   the kernels, CUDA C++
 compile.py    compiles them and converts the arguments of a launch
 layout.py     which arrays a kernel takes
-launch.py     the overrides: an op's kernels and their grids
+launch.py     the overrides: which arguments an op's kernels take, and what they are launched with
+grids.py      the grids they are launched on
 products.py   matrix products through cuBLAS
 """
 

@@ -2,7 +2,7 @@
 //
 // The kernels are CUDA C++. This file and those beside it are one module, which NVRTC compiles through CuPy when it is
 // first needed. A kernel computes what the function of the same name in nnbackend/ops computes, NaN and infinities
-// included: read that first. launch.py calls them and chooses grids; tests/test_cuda_kernels.py runs them on a CPU.
+// included: read that first. launch.py calls them, grids.py chooses grids; tests/test_cuda_kernels.py runs them on a CPU.
 //
 // Rules
 //   * The module is compiled once for each dtype, with -DREAL=float or -DREAL=double. It includes no headers.

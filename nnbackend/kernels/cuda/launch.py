@@ -1,10 +1,7 @@
-"""The CUDA kernels as overrides: which arguments each takes, and the grid it is launched with.
+"""The CUDA kernels as overrides: which arguments each takes, and what it is launched with.
 
-A method of `Kernels` does what the op of its name does. It launches kernels through a `Module` and makes
-temporary arrays through an array library; on a GPU both are CuPy's, in the tests an emulator and NumPy. Matrix products
-are no kernels of ours: they come from `products.py`.
-
-Launch sizes follow from shapes alone, never from the GPU: they decide the order of sums, and so the last bits.
+A method of `Kernels` does what the op of its name does. Grids are those of `grids.py`. Matrix products are no kernels of
+ours: they come from `products.py`.
 """
 
 from __future__ import annotations
@@ -14,21 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..override import Override
-from .compile import REALS, Module
+from .compile import Module
+from .grids import SUM_THREADS, THREADS, Launches, blocks_for, row_grid, row_width
 from .layout import DOUBLE, INTEGER, NUMBER, Kinds, accepts, int64, real
 from .products import ArrayProducts, Products
 
-THREADS = 256  # a block that works on elements or rows
-SUM_THREADS = 1024  # a block that sums everything
-COLUMN_THREADS = 512  # a block that sums columns
-MAX_BLOCKS = 65_536  # beyond that, kernels stride over the grid
-MAX_PARTS = 256  # blocks that share one sum
-PER_THREAD = 8  # elements a thread adds up before another block is worth it
-MAX_CHUNKS, ROWS_PER_THREAD = 64, 32  # of column sums
-WARP_COLUMNS = 1024  # up to here a row is worked on by one warp, beyond by a whole block
 MEASURED = 8  # numbers that `record` takes
-
-Shape = tuple[int, ...]
 
 
 def overriding(*positional: Kinds, **named: Kinds) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -46,12 +34,11 @@ def overriding_if(test: Callable[..., bool]) -> Callable[[Callable[..., Any]], C
     return mark
 
 
-class Kernels:
+class Kernels(Launches):
     """The ops of nnbackend.ops that have a CUDA kernel. The equations are there."""
 
     def __init__(self, namespace: Any, module: Module, products: Products | None = None) -> None:
-        self._namespace = namespace
-        self._module = module
+        super().__init__(namespace, module)
         self._multiply = (products or ArrayProducts(namespace)).multiply
 
     def overrides(self) -> dict[str, Sequence[Override]]:
@@ -197,7 +184,7 @@ class Kernels:
 
     @overriding(real(...), out=NUMBER)
     def mean(self, values: Any, *, out: Any) -> Any:
-        parts, count, blocks = values, values.size, _parts(values.size)
+        parts, count, blocks = values, values.size, blocks_for(values.size)
         if blocks > 1:
             parts, count = self._namespace.empty(blocks, dtype=values.dtype), blocks
             self._launch("partial_sums", (blocks,), (SUM_THREADS,), values, values.size, parts)
@@ -208,7 +195,7 @@ class Kernels:
 
     @overriding(real(...), state=NUMBER)
     def penalty(self, parameters: Any, *, l1: float, l2: float, state: Any) -> Any:
-        blocks = _parts(parameters.size)
+        blocks = blocks_for(parameters.size)
         parts = self._namespace.empty(2 * blocks, dtype=parameters.dtype) if blocks > 1 else None
         self._launch("penalty", (blocks,), (SUM_THREADS,), parameters, l1, l2, parameters.size, parts, state)
         if blocks > 1:
@@ -225,8 +212,8 @@ class Kernels:
     @overriding(real("n", "m"), int64("n"), out=NUMBER)
     def categorical_accuracy(self, predictions: Any, targets: Any, *, out: Any) -> Any:
         rows, columns = predictions.shape
-        width = _width(columns)
-        blocks = _parts(rows * width, THREADS)
+        width = row_width(columns)
+        blocks = blocks_for(rows * width, THREADS)
         sizes = rows, columns, width
         self._accuracy("categorical_accuracy", (predictions, targets, *sizes), blocks, THREADS, rows, out)
         return out
@@ -234,14 +221,14 @@ class Kernels:
     @overriding(real(...), real(...), out=NUMBER)
     def binary_accuracy(self, predictions: Any, targets: Any, *, out: Any) -> Any:
         size = predictions.size
-        self._accuracy("binary_accuracy", (predictions, targets, size), _parts(size), SUM_THREADS, size, out)
+        self._accuracy("binary_accuracy", (predictions, targets, size), blocks_for(size), SUM_THREADS, size, out)
         return out
 
     @overriding(real(...), real(...), NUMBER, out=NUMBER)
     def regression_accuracy(self, predictions: Any, targets: Any, precision: Any, *, out: Any) -> Any:
         size = predictions.size
         inputs = predictions, targets, precision, size
-        self._accuracy("regression_accuracy", inputs, _parts(size), SUM_THREADS, size, out)
+        self._accuracy("regression_accuracy", inputs, blocks_for(size), SUM_THREADS, size, out)
         return out
 
     @overriding(real("n", "m"), out=int64("n"))
@@ -322,9 +309,9 @@ class Kernels:
     @overriding_if(lambda data, indices, *, out: _gathers(data, indices, out))
     def gather(self, data: Any, indices: Any, *, out: Any) -> Any:
         row_bytes = math.prod(data.shape[1:]) * data.dtype.itemsize
-        width = _width(-(-row_bytes // 16))
+        width = row_width(-(-row_bytes // 16))
         if out.size:
-            grid, block = _row_grid(indices.size, width)
+            grid, block = row_grid(indices.size, width)
             args = data, len(data), indices, indices.size, row_bytes, width, out
             self._launch("gather", grid, block, *args, dtype=None)
         return out
@@ -337,68 +324,6 @@ class Kernels:
         sizes = len(measured), doubles, int(table.dtype == "float64"), *table.shape
         self._launch("record", (1,), (1,), *numbers, *sizes, table, cursor, row, dtype=None)
         return state
-
-    # -- launching: arguments are inputs, then sizes, then outputs ---------------------------------------------------
-
-    def _launch(self, name: str, grid: Shape, block: Shape, *args: Any, dtype: str | None = "of the first") -> None:
-        if dtype == "of the first":
-            first = args[0].dtype.name
-            dtype = first if first in REALS else None
-        self._module.launch(name, dtype, grid, block, *args)
-
-    def _each(self, name: str, inputs: Sequence[Any], count: int, outputs: Sequence[Any], per_thread: int = 1) -> None:
-        """A kernel that works on elements one by one."""
-        if count:
-            blocks = min(-(-count // (per_thread * THREADS)), MAX_BLOCKS)
-            self._launch(name, (blocks,), (THREADS,), *inputs, count, *outputs)
-
-    def _rows(self, name: str, inputs: Sequence[Any], shape: Shape, outputs: Sequence[Any]) -> None:
-        """A kernel that works on rows."""
-        rows, columns = shape
-        if rows:
-            width = _width(columns)
-            self._launch(name, *_row_grid(rows, width), *inputs, rows, columns, width, *outputs)
-
-    def _columns(self, name: str, inputs: Sequence[Any], shape: Shape, outputs: Sequence[Any], sums: Any) -> None:
-        """A kernel that sums columns, in one stage or two: tall matrices are cut into chunks of rows."""
-        rows, columns = shape
-        if not columns:
-            return
-        width = min(_power_of_two(columns), 32)
-        block = width, COLUMN_THREADS // width
-        tiles = -(-columns // width)
-        chunks = min(max(-(-rows // (block[1] * ROWS_PER_THREAD)), 1), MAX_CHUNKS)
-        chunk = -(-rows // chunks)
-        parts = sums if chunks == 1 else self._namespace.empty((chunks, columns), dtype=sums.dtype)
-        self._launch(name, (tiles, chunks), block, *inputs, rows, columns, chunk, *outputs, parts)
-        if chunks > 1:
-            self._launch("column_sums", (tiles, 1), block, parts, chunks, columns, chunks, sums)
-
-    def _accuracy(self, name: str, inputs: Sequence[Any], blocks: int, threads: int, total: int, out: Any) -> None:
-        """A kernel that counts: one block divides at once, several leave that to a second kernel."""
-        parts = self._namespace.empty(blocks, dtype="int64") if blocks > 1 else None
-        self._launch(name, (blocks,), (threads,), *inputs, parts, out)
-        if parts is not None:
-            self._launch("accuracy_end", (1,), (SUM_THREADS,), parts, blocks, total, out, dtype=out.dtype.name)
-
-
-def _power_of_two(count: int) -> int:
-    """The least power of two that is not below `count`."""
-    return 1 << max(count - 1, 0).bit_length()
-
-
-def _width(columns: int) -> int:
-    """How many threads share a row: as many as it has columns up to a warp, a block for a long one."""
-    return THREADS if columns > WARP_COLUMNS else min(_power_of_two(columns), 32)
-
-
-def _row_grid(rows: int, width: int) -> tuple[Shape, Shape]:
-    return (min(-(-rows * width // THREADS), MAX_BLOCKS),), (THREADS,)
-
-
-def _parts(count: int, threads: int = SUM_THREADS) -> int:
-    """How many blocks share a sum or a count over everything."""
-    return min(max(-(-count // (threads * PER_THREAD)), 1), MAX_PARTS)
 
 
 def _gathers(data: Any, indices: Any, out: Any) -> bool:
