@@ -62,9 +62,11 @@ class Layer(OnBackend):
         """Raise `DataError` unless `inputs` is a batch (samples, features) of this backend that fits this layer."""
         xp = self.xp
         if not xp.is_array(inputs):
+            hint = "did you call xp.asarray on your data?"
+            if inputs is None:
+                hint = "end the forward of the layer before it with return self.output"
             raise DataError(
-                f"{self!r}.forward: inputs is {describe(inputs)}, not an array of backend {xp.name!r}: "
-                "did you call xp.asarray on your data?"
+                f"{self!r}.forward: inputs is {describe(inputs)}, not an array of backend {xp.name!r}: {hint}"
             )
         if inputs.ndim != 2:
             raise DataError(
@@ -81,8 +83,9 @@ class Layer(OnBackend):
     def check_dvalues(self, dvalues: Any) -> None:
         """Raise `DataError` unless `dvalues` is an array of this backend in the shape of `output`."""
         if not self.xp.is_array(dvalues):
+            hint = ": end the backward of the layer behind it with return self.dinputs" if dvalues is None else ""
             raise DataError(
-                f"{self!r}.backward: dvalues is {describe(dvalues)}, not an array of backend {self.xp.name!r}"
+                f"{self!r}.backward: dvalues is {describe(dvalues)}, not an array of backend {self.xp.name!r}{hint}"
             )
         shape = (len(self.inputs), self.n_outputs) if self.n_outputs is not None else self.inputs.shape
         if dvalues.shape != shape:

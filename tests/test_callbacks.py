@@ -157,6 +157,13 @@ def test_early_stopping_names_a_missing_column(monitor: str) -> None:
     assert ("give validation_data" in str(caught.value)) == (monitor == "validation_loss")
 
 
+@pytest.mark.parametrize("name", ["val_loss", "val_accuracy", "val_acc"])
+def test_early_stopping_understands_what_keras_calls_columns(name: str) -> None:
+    meant = "validation_loss" if name == "val_loss" else "validation_accuracy"
+    with pytest.raises(nn.ArgumentError, match=f"'{name}' is not measured: did you mean '{meant}'"):
+        fit(new_model(), 3, nn.EarlyStopping(name), validation_data=None)
+
+
 # -- losses that are not finite --------------------------------------------------------------------------------------------
 
 

@@ -109,6 +109,11 @@ class ForgetsToReturn(Square):
         super().backward(dvalues)
 
 
+class ForgetsToReturnItsOutput(Square):
+    def forward(self, inputs, *, training=False):
+        super().forward(inputs, training=training)
+
+
 class ForgetsItsParameter(Scale):
     def backward(self, dvalues):
         self.dinputs = dvalues * self.factors
@@ -117,7 +122,14 @@ class ForgetsItsParameter(Scale):
 
 @pytest.mark.parametrize(
     "layer",
-    [WrongSign(), SlightlyWrong(), ForgetsItsPenalty(regularizer=nn.L2(0.1)), ForgetsToReturn(), ForgetsItsParameter()],
+    [
+        WrongSign(),
+        SlightlyWrong(),
+        ForgetsItsPenalty(regularizer=nn.L2(0.1)),
+        ForgetsToReturn(),
+        ForgetsToReturnItsOutput(),
+        ForgetsItsParameter(),
+    ],
     ids=lambda layer: type(layer).__name__,
 )
 def test_wrong_gradients_fail(layer):
@@ -378,10 +390,21 @@ def test_the_layer_stays_as_it_is():
     assert "output" not in vars(layer)
 
 
-@pytest.mark.parametrize("shape", [(5,), (1, 4), (5, 0), (5, 4, 3)])
+@pytest.mark.parametrize("shape", [(5,), (1, 4), (5, 0), (5, 4, 3), 5, None, "ab"])
 def test_shapes_that_make_no_sense(shape):
     with pytest.raises(nn.ArgumentError, match="inputs_shape"):
         check_layer(Square(), shape)
+
+
+@pytest.mark.parametrize(
+    ("layer", "hint"), [(ForgetsToReturnItsOutput(), "return self.output"), (ForgetsToReturn(), "return self.dinputs")]
+)
+def test_a_model_says_what_is_missing_at_the_end(layer, hint):
+    model = nn.Model(
+        [nn.Dense(2, 3), layer, nn.Dense(3, 1)], loss=nn.MeanSquaredError(), optimizer=nn.SGD(0.1), backend="cpu"
+    )
+    with pytest.raises(nn.DataError, match=f"is a NoneType.*{hint}"):
+        model.train([[1.0, 2.0]], [[1.0]], epochs=1, print_every=0)
 
 
 def test_only_layers():

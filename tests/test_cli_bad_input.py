@@ -91,6 +91,7 @@ WRONG: list[tuple[str, int, str]] = [
     ("train spiral --early-stopping 0", 2, "early_stopping 0: expected a whole number of at least 1"),
     ("train spiral --checkpoint-every 5", 2, "--checkpoint-every needs --checkpoint FOLDER: where to keep them"),
     ("train spiral --class-weights 0=-1", 2, "--class-weights '0=-1': expected 'balanced', or a class and a number"),
+    ("train spiral --class-weights balanced,2", 2, "--class-weights 'balanced,2': expected 'balanced', or a class"),
     ("train spiral --class-weights even", 2, "--class-weights 'even': expected 'balanced', or a class and a number"),
     ("train spiral --class-weights 3=1", 2, "--class-weights '3=1': unknown class '3'"),
     ("train sine --class-weights 0=1", 2, "--class-weights 0=1 is for classification, and sine is a regression"),

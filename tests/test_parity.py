@@ -523,6 +523,8 @@ def test_what_is_not_a_model_on_that_backend_is_refused(compare: Any) -> None:
     elsewhere = nn.get_backend("strict")
     with pytest.raises(nn.ArgumentError, match="on the backend that it is given"):
         compare(lambda xp: CHAPTER_14.build(elsewhere), X, Y, backend="cpu", steps=1)
+    with pytest.raises(nn.ArgumentError, match="expected a function of a backend that returns a new Model"):
+        compare(CHAPTER_14.build(elsewhere), X, Y, backend="cpu", steps=1)
     with pytest.raises(nn.ArgumentError, match="must return a Model"):
         compare(lambda xp: None, X, Y, backend="cpu", steps=1)
     with pytest.raises(nn.ArgumentError, match="steps 0"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,9 +63,7 @@ class EarlyStopping(Callback):
         """Look whether the latest epoch is the best, and stop if that was too long ago."""
         row, every = rows[-1], self.report_every or 1
         if self.monitor not in row:
-            without = self.monitor in ("validation_loss", "validation_accuracy")
-            hint = "give validation_data to train" if without else did_you_mean(self.monitor, row)
-            raise ArgumentError(f"EarlyStopping monitor {shown(self.monitor)} is not measured: {hint}")
+            raise ArgumentError(f"EarlyStopping monitor {shown(self.monitor)} is not measured: {self._instead(row)}")
         if row["epoch"] % every:
             return
         if self._improves(row[self.monitor]):
@@ -79,6 +77,16 @@ class EarlyStopping(Callback):
         """Bring the best parameters back."""
         if self._parameters:
             run.model.set_parameters(self._parameters)
+
+    def _instead(self, row: Mapping[str, Any]) -> str:
+        """What to do about a column that is not measured; Keras's names are understood, `val_loss` and so on."""
+        validation = ("validation_loss", "validation_accuracy")
+        if self.monitor in validation:
+            return "give validation_data to train"
+        name = self.monitor
+        if isinstance(name, str) and name.startswith("val_"):
+            name = f"validation_{name.removeprefix('val_')}"
+        return did_you_mean(name, {*row, *validation})
 
     def _improves(self, value: float) -> bool:
         if self.best is None or not math.isfinite(value):

@@ -12,7 +12,7 @@ import numpy as np
 from ..activations import Linear, Sigmoid, Softmax
 from ..backend import Backend
 from ..batches import Batch, Batches, check_batch_size
-from ..errors import ArgumentError
+from ..errors import ArgumentError, shown
 from ..layers import Layer
 from ..model import Model
 from ..parameters import layer_names
@@ -55,6 +55,11 @@ class Side:
     def __init__(
         self, build: Build, xp: Backend, X: Any, y: Any, batch_size: int | None, weights: Weights = NO_WEIGHTS
     ) -> None:
+        if not callable(build):
+            raise ArgumentError(
+                f"build {shown(build)}: expected a function of a backend that returns a new Model, "
+                "such as lambda xp: nn.Model(..., backend=xp)"
+            )
         self.model, self.xp = build(xp), xp
         if not isinstance(self.model, Model) or self.model.xp is not xp:
             raise ArgumentError("build(xp) must return a Model on the backend that it is given: Model(..., backend=xp)")

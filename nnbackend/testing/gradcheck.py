@@ -178,6 +178,8 @@ class _LayerSubject:
         parameters = {name: self.xp.to_host(p.value) for name, p in self.layer.parameters.items()}
         self.values = {"inputs": float64_on_host(layer.xp, inputs), **parameters}
         output = self._forward(self.values)[1]
+        if not self.xp.is_array(output):
+            raise CheckError(f"{layer!r}.forward returned {describe(output)}: expected output, a device array")
         self.dvalues = rng.standard_normal(output.shape)
 
     def _forward(self, values: dict[str, np.ndarray]) -> tuple[Layer, Any]:

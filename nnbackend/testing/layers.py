@@ -18,7 +18,7 @@ import numpy as np
 from ..backend import Backend, available_backends, get_backend
 from ..backend.base import DTYPES, describe
 from ..checks import count
-from ..errors import ArgumentError, CheckError, FileError, NonDifferentiableError
+from ..errors import ArgumentError, CheckError, FileError, NonDifferentiableError, shown
 from ..layers import Layer
 from ..model import Model
 from ..network import promises_only_ops
@@ -70,9 +70,9 @@ def check_layer(
 
 
 def _shape(inputs_shape: Sequence[int]) -> tuple[int, int]:
-    shape = tuple(inputs_shape)
+    shape = tuple(inputs_shape) if isinstance(inputs_shape, (tuple, list)) else ()
     if len(shape) != 2:
-        raise ArgumentError(f"inputs_shape {shape}: expected (samples, features)")
+        raise ArgumentError(f"inputs_shape {shown(inputs_shape)}: expected (samples, features)")
     return count("inputs_shape samples", shape[0], least=2), count("inputs_shape features", shape[1])
 
 

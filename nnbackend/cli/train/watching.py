@@ -101,10 +101,10 @@ class WatchingOptions:
         if given is None or given == "balanced":
             return given
         names = list(task.class_names or map(str, range(max(2, task.n_outputs))))
-        return dict(_class_and_weight(pair, names) for pair in given.split(","))
+        return dict(_class_and_weight(pair, names, given) for pair in given.split(","))
 
 
-def _class_and_weight(pair: str, names: Sequence[str]) -> tuple[int, float]:
+def _class_and_weight(pair: str, names: Sequence[str], given: str) -> tuple[int, float]:
     name, _, number = pair.rpartition("=")
     try:
         weight = float(number)
@@ -112,7 +112,7 @@ def _class_and_weight(pair: str, names: Sequence[str]) -> tuple[int, float]:
         weight = -1.0
     if not name or not 0 <= weight < inf:
         raise ArgumentError(
-            f"--class-weights {pair!r}: expected 'balanced', or a class and a number of at least 0 such as {names[0]}=2, "
+            f"--class-weights {given!r}: expected 'balanced', or a class and a number of at least 0 such as {names[0]}=2, "
             "with commas in between"
         )
     if name not in names:
