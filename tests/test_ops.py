@@ -14,7 +14,7 @@ import nnbackend as nn
 from nnbackend import ops as reference
 from nnbackend.testing import tolerances
 from tests.formulas import FORMULAS, Arguments, Formula
-from tests.helpers import assert_close, assert_same, host
+from tests.helpers import assert_close, assert_same, expecting_arrays_of, host
 
 OPS = [op.name for op in nn.get_backend("cpu", kernels="reference").ops]
 BY_HAND = {"record"}  # a table, a cursor and a row: see below
@@ -135,6 +135,21 @@ def scale_of(formula: Formula, arguments: Arguments, expected: np.ndarray) -> fl
 def test_op(xp_any, name):
     for n, k in ((1, 1), (5, 3), (300, 3), (33, 17)):
         compare(xp_any, name, FORMULAS[name].draw(np.random.default_rng(n), n, k), n, k)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_strict_gives_the_bits_of_the_reference(name):
+    """The pretend GPU lets NumPy compute, so nothing may change on the way there and back."""
+    arguments = FORMULAS[name].draw(np.random.default_rng(0), 5, 3)
+    expected = expected_of(name, arguments)
+    results = []
+    for kind in ("cpu", "strict"):
+        xp = nn.get_backend(kind, "float64", kernels="reference")
+        with expecting_arrays_of(xp):
+            results.append(call(xp, name, arguments, expected))
+    for left, right in zip(*results, strict=True):
+        assert left.dtype == right.dtype
+        np.testing.assert_array_equal(left, right)
 
 
 @pytest.mark.parametrize("name", [name for name, formula in FORMULAS.items() if formula.least == 0])

@@ -1,18 +1,13 @@
 """The pretend GPU notices what it is there to notice: each rule is broken here on purpose.
 
-The last part compares its tables with the installed CuPy, which imports without a GPU.
+`test_strict_table.py` compares its tables with the installed CuPy, and `test_ops.py` what it computes with the CPU.
 """
 
 from __future__ import annotations
 
 import copy
-import importlib
-import inspect
 import operator
-import os
 import pickle
-import re
-import types
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +17,7 @@ import pytest
 from nnbackend.backend import Backend, available_backends, get_backend
 from nnbackend.errors import BackendError, DataError, StateError, TransferError
 from nnbackend.testing import strict
-from nnbackend.testing.strict import StrictArray, table
+from nnbackend.testing.strict import StrictArray
 
 xp = get_backend("strict")
 
@@ -513,235 +508,12 @@ def test_waiting_for_the_device_is_not_captured() -> None:
         xp.compiled_step(xp.synchronize)()
 
 
-# -- every op of the library ----------------------------------------------------------------------------------------------
-
-
-def _matrix(seed: int, *shape: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def _share(seed: int, *shape: int) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(0.01, 0.99, size=shape)
-
-
-INPUTS, WEIGHTS, DVALUES = _matrix(1, 5, 3), _matrix(2, 3, 4), _matrix(3, 5, 4)
-LABELS, ONE_HOT = np.array([2, 0, 1, 1, 2]), np.eye(3)[[2, 0, 1, 1, 2]]
-ONE, RATE, STEP = np.array([3.0]), np.array([0.02]), np.array([3])
-PARAMETERS, GRADS = _matrix(4, 12), _matrix(5, 12)
-PARAMETERS[3] = 0  # where L1 has its kink
-
-# Op: its inputs, its settings, and the shapes of `out` or the arrays of `state`.
-OPS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Any]] = {
-    "dense": ((INPUTS, WEIGHTS, _matrix(6, 1, 4)), {}, (5, 4)),
-    "dense_relu": ((INPUTS, WEIGHTS, _matrix(6, 1, 4)), {}, (5, 4)),
-    "weights_gradient": ((INPUTS, DVALUES), {}, (3, 4)),
-    "biases_gradient": ((DVALUES,), {}, (1, 4)),
-    "inputs_gradient": ((DVALUES, WEIGHTS), {}, (5, 3)),
-    "relu": ((INPUTS,), {}, (5, 3)),
-    "relu_backward": ((INPUTS, _matrix(7, 5, 3)), {}, (5, 3)),
-    "relu_biases_gradient": ((INPUTS, _matrix(7, 5, 3)), {}, [(5, 3), (1, 3)]),
-    "sigmoid": ((INPUTS,), {}, (5, 3)),
-    "sigmoid_backward": ((INPUTS, _share(8, 5, 3)), {}, (5, 3)),
-    "softmax": ((INPUTS,), {}, (5, 3)),
-    "softmax_backward": ((INPUTS, _share(8, 5, 3)), {}, (5, 3)),
-    "dropout": ((INPUTS, STEP), {"rate": 0.3, "key": 5, "stream": 1}, [(5, 3), (5, 3)]),
-    "dropout_mask": ((np.eye(5, 3),), {"rate": 0.3}, (5, 3)),
-    "multiply": ((INPUTS, _matrix(7, 5, 3)), {}, (5, 3)),
-    "categorical_crossentropy": ((_share(8, 5, 3), LABELS), {}, (5,)),
-    "categorical_crossentropy_backward": ((_share(8, 5, 3), LABELS), {}, (5, 3)),
-    "softmax_crossentropy": ((INPUTS, LABELS), {}, [(5, 3), (5,)]),
-    "softmax_crossentropy_backward": ((_share(8, 5, 3), LABELS), {}, (5, 3)),
-    "binary_crossentropy": ((_share(8, 5, 3), ONE_HOT), {}, (5,)),
-    "binary_crossentropy_backward": ((_share(8, 5, 3), ONE_HOT), {}, (5, 3)),
-    "sigmoid_crossentropy": ((INPUTS, ONE_HOT), {}, [(5, 3), (5,)]),
-    "sigmoid_crossentropy_backward": ((_share(8, 5, 3), ONE_HOT), {}, (5, 3)),
-    "mean_squared_error": ((INPUTS, ONE_HOT), {}, (5,)),
-    "mean_squared_error_backward": ((INPUTS, ONE_HOT), {}, (5, 3)),
-    "mean_absolute_error": ((INPUTS, ONE_HOT), {}, (5,)),
-    "mean_absolute_error_backward": ((INPUTS, ONE_HOT), {}, (5, 3)),
-    "mean": ((INPUTS,), {}, ()),
-    "weighted_mean": ((INPUTS[:, 0], INPUTS[:, 1]), {}, ()),
-    "weigh": ((INPUTS, INPUTS[:, 1]), {}, (5, 3)),
-    "penalty": ((PARAMETERS,), {"l1": 0.1, "l2": 0.2}, (np.array(0.5),)),
-    "penalty_gradient": ((PARAMETERS,), {"l1": 0.1, "l2": 0.2}, (GRADS,)),
-    "categorical_accuracy": ((INPUTS, LABELS), {}, ()),
-    "binary_accuracy": ((_share(8, 5, 3), ONE_HOT), {}, ()),
-    "regression_accuracy": ((INPUTS, ONE_HOT, np.array(0.5)), {}, ()),
-    "binary_predictions": ((_share(8, 5, 3),), {}, (5, 3)),
-    "regression_hits": ((INPUTS, ONE_HOT, 0.5), {}, (5, 3)),
-    "labels_from_one_hot": ((ONE_HOT,), {}, (5,)),
-    "decayed_learning_rate": ((RATE, np.array([1e-3]), ONE), {}, (1,)),
-    "adam_step_sizes": ((RATE, ONE), {"beta_1": 0.9, "beta_2": 0.999}, [(1,), (1,)]),
-    "sgd": ((GRADS, RATE), {}, [PARAMETERS]),
-    "sgd_momentum": ((GRADS, RATE), {"momentum": 0.9}, [PARAMETERS, _matrix(9, 12)]),
-    "adagrad": ((GRADS, RATE), {"epsilon": 1e-7}, [PARAMETERS, _share(9, 12)]),
-    "rmsprop": ((GRADS, RATE), {"rho": 0.9, "epsilon": 1e-7}, [PARAMETERS, _share(9, 12)]),
-    "adam": (
-        (GRADS, (RATE, ONE)),
-        {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
-        [PARAMETERS, _matrix(9, 12), _share(10, 12)],
-    ),
-    "adamw": (
-        (GRADS, RATE, (RATE, ONE)),
-        {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "weight_decay": 0.1},
-        [PARAMETERS, _matrix(9, 12), _share(10, 12)],
-    ),
-    "clip_factor": ((GRADS,), {"limit": 0.5}, [(1,), (1,)]),
-    "scale": ((GRADS, RATE), {}, (12,)),
-    "bias_corrections": ((ONE,), {"beta_1": 0.9, "beta_2": 0.999}, [(1,), (1,)]),
-    "adam_unfolded": (
-        (GRADS, RATE, (ONE, ONE)),
-        {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
-        [PARAMETERS, _matrix(9, 12), _share(10, 12)],
-    ),
-    "assign": ((INPUTS,), {}, (5, 3)),
-    "advance": ((2,), {}, (np.array([3]),)),
-    "batch_indices": ((np.arange(9)[::-1], STEP, np.arange(4)), {}, np.zeros(4, int)),
-    "gather": ((INPUTS, LABELS), {}, (5, 3)),
-    "record": ((np.array(1.5), np.array([2.5])), {}, [_matrix(9, 4, 2), np.array([1]), np.zeros(2)]),
-}
-
-
-def run_op(xp: Backend, name: str) -> list[np.ndarray]:
-    """The arrays that an op wrote, back on the host."""
-    inputs, settings, written = OPS[name]
-    takes_state = "state" in inspect.signature(xp.ops.__dict__[name].reference.func).parameters
-
-    def bring(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple(bring(item) for item in value)
-        return xp.asarray(value.copy()) if isinstance(value, np.ndarray) else value  # the CPU takes arrays as they are
-
-    def target(value: Any) -> Any:
-        return bring(value) if isinstance(value, np.ndarray) else xp.zeros(value)
-
-    if takes_state and isinstance(written, tuple):  # the state is one array
-        targets = target(written[0])
-    else:
-        targets = tuple(map(target, written)) if isinstance(written, list) else target(written)
-    with xp.quiet():
-        xp.ops.__dict__[name](*bring(inputs), **settings, **{"state" if takes_state else "out": targets})
-    return [xp.to_host(array) for array in (targets if isinstance(targets, tuple) else (targets,))]
-
-
-def test_every_op_is_in_the_table() -> None:
-    assert set(OPS) == {op.name for op in get_backend("cpu").ops}
-
-
-@pytest.mark.parametrize("name", OPS)
-def test_an_op_gives_the_same_as_on_the_cpu(name: str) -> None:
-    expected = run_op(get_backend("cpu", dtype="float64", kernels="reference"), name)
-    actual = run_op(get_backend("strict", dtype="float64"), name)
-    for left, right in zip(expected, actual, strict=True):
-        assert left.dtype == right.dtype
-        np.testing.assert_array_equal(left, right)
-
-
-@pytest.mark.parametrize("name", OPS)
-def test_an_op_runs_in_float32(name: str) -> None:
-    for array in run_op(get_backend("strict"), name):
-        assert np.isfinite(array).all()
-
-
 def test_random_numbers_are_the_same_as_on_the_cpu() -> None:
     mine, theirs = xp.rng(7), get_backend("cpu").rng(7)
     assert mine.permutation(101, step=2**33).tolist() == theirs.permutation(101, step=2**33).tolist()
     assert mine.words(10, stream=3).tolist() == theirs.words(10, stream=3).tolist()
     assert mine.uniform((3, 2)).tolist() == theirs.uniform((3, 2)).tolist()
     assert mine.normal((3, 2)).tolist() == theirs.normal((3, 2)).tolist()
-
-
-# -- the tables against CuPy ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def cupy() -> types.ModuleType:
-    """CuPy, which imports without a GPU. Where tests are supposed to be complete, its absence is a failure."""
-    try:
-        return importlib.import_module("cupy")
-    except ImportError as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"CuPy must be installed where CI is set, GPU or not: {error}")
-        pytest.skip(f"CuPy is not installed: {error}")
-
-
-def parameters(function: Any) -> dict[str, Any] | None:
-    try:
-        return dict(inspect.signature(function).parameters)
-    except ValueError:
-        return None
-
-
-@pytest.mark.parametrize("name", sorted(table.UFUNCS))
-def test_an_elementwise_function_is_one_of_cupy(cupy: types.ModuleType, name: str) -> None:
-    function = getattr(cupy, name)
-    assert isinstance(getattr(np, name), np.ufunc)
-    if name == "matmul":
-        assert set(parameters(function) or ()) >= table.UFUNC_KEYWORDS
-        return
-    assert isinstance(function, cupy.ufunc)
-    for keyword in table.UFUNC_KEYWORDS:  # refused for want of operands, not for the keyword
-        with pytest.raises(TypeError, match="Wrong number of arguments"):
-            function(**{keyword: "same_kind" if keyword == "casting" else None})
-    with pytest.raises(TypeError, match="Wrong arguments"):
-        function(where=None)
-
-
-@pytest.mark.parametrize("name", sorted(table.SIGNATURES))
-def test_a_function_has_cupys_parameters(cupy: types.ModuleType, name: str) -> None:
-    signature = table.SIGNATURES[name]
-    theirs = parameters(getattr(cupy, name))
-    if theirs is None:
-        assert isinstance(getattr(cupy, name), cupy.ufunc)
-        return
-    by_position = [
-        key for key, value in theirs.items() if value.kind in (value.POSITIONAL_ONLY, value.POSITIONAL_OR_KEYWORD)
-    ]
-    assert tuple(by_position[: len(signature.positional)]) == signature.positional
-    if not any(value.kind is value.VAR_KEYWORD for value in theirs.values()):
-        assert signature.keywords <= set(theirs)
-
-
-@pytest.mark.parametrize("name", sorted(table.SIGNATURES))
-def test_a_function_means_the_same_to_numpy(name: str) -> None:
-    signature, ours = table.SIGNATURES[name], parameters(getattr(np, name))
-    if ours is None:
-        pytest.skip(f"this NumPy does not tell the parameters of {name}")
-    by_position = [
-        key for key, value in ours.items() if value.kind in (value.POSITIONAL_ONLY, value.POSITIONAL_OR_KEYWORD)
-    ]
-    for position, parameter in enumerate(signature.positional):
-        if parameter in signature.keywords:
-            assert by_position[position] == parameter
-    if not any(value.kind is value.VAR_KEYWORD for value in ours.values()):
-        assert signature.keywords <= set(ours)
-
-
-@pytest.mark.parametrize("name", sorted(table.FACTS | table.CONSTANTS))
-def test_a_name_exists_in_cupy_and_numpy(cupy: types.ModuleType, name: str) -> None:
-    assert hasattr(cupy, name)
-    assert hasattr(np, name)
-    if name in table.CONSTANTS:
-        theirs, ours = getattr(cupy, name), getattr(np, name)
-        assert theirs is ours or theirs == ours or theirs != theirs  # NaN
-
-
-@pytest.mark.parametrize("name", sorted(table.METHODS))
-def test_a_method_has_cupys_parameters(cupy: types.ModuleType, name: str) -> None:
-    line = getattr(cupy.ndarray, name).__doc__.strip().split("\n")[0]  # Cython writes the signature there
-    theirs = re.findall(r"(\*?\w+)(?:=[^,)]*)?[,)]", line[line.index("(") :])
-    signature = table.METHOD_SIGNATURES[name]
-    assert theirs[0] == "self"
-    if signature.variadic:
-        assert theirs[1] == f"*{signature.variadic}"
-    assert tuple(theirs[1 : len(signature.positional) + 1]) == signature.positional
-    assert signature.keywords <= set(theirs)
-
-
-def test_an_array_offers_nothing_that_cupys_lacks(cupy: types.ModuleType) -> None:
-    from_python = {"__module__", "__slots__", "__weakref__", "__firstlineno__", "__static_attributes__"}
-    ours = {name for name in vars(StrictArray) if not name.startswith("_") or name.startswith("__")}
-    assert ours - from_python <= set(dir(cupy.ndarray))
 
 
 def test_the_package_exports_what_it_says() -> None:

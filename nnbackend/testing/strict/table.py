@@ -3,7 +3,7 @@
 Each signature is that of CuPy without its default values: before `/` by position only, after `*` by keyword only. Where
 the two libraries call a parameter differently, or order it differently, it is listed in the one way that means the same
 in both. `out` is always given by keyword. A name that CuPy has and that is missing here can simply be added;
-`tests/test_strict.py` compares every line with the installed CuPy and NumPy.
+`tests/test_strict_table.py` compares every line with the installed CuPy and NumPy.
 """
 
 from __future__ import annotations
