@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -235,6 +237,28 @@ def test_predict_writes_class_names_and_probabilities(capsys: Capture, folder: P
     model = nn.Model.load(folder / "iris")
     by_hand = model.predict(nn.datasets.apply_preprocessing(model.preprocessing, new))
     np.testing.assert_allclose(np.array([row[1:] for row in rows], float), by_hand, rtol=1e-6)  # as they are printed
+
+
+def test_letters_that_the_environment_lacks(tmp_path: Path) -> None:
+    """In LC_ALL=C a table is the bytes that --output writes, and lines have escapes."""
+    path = tmp_path / "maße.csv"
+    path.write_text("x,größe\n" + "1,groß\n2,klein\n" * 10, encoding="utf-8")
+    unset = ("LC_ALL", "LANG", "PYTHONUTF8", "PYTHONIOENCODING")
+    ascii_only = {name: value for name, value in os.environ.items() if name not in unset}
+    ascii_only |= {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    def run(*arguments: str) -> bytes:
+        command = [sys.executable, "-m", "nnbackend", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=ascii_only, capture_output=True, timeout=120)
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout
+
+    assert b"target: gr\\xf6\\xdfe, the last column" in run("train", "maße.csv", "--epochs", "2", "--save", "model")
+    printed = run("predict", "model", "maße.csv")
+    run("predict", "model", "maße.csv", "--output", "answers.csv")
+    assert printed == (tmp_path / "answers.csv").read_bytes()
+    assert "probability of groß" in printed.decode("utf-8")
+    assert b"gro\\xdf" in run("show", "model")
 
 
 def test_show_has_columns_and_classes(capsys: Capture, folder: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 import nnbackend as nn
 from nnbackend.cli import main
+from nnbackend.cli.result import Result
+from nnbackend.cli.tasks import load_task
 from tests.test_cli import document
 
 
@@ -93,3 +95,23 @@ def test_weights_of_classes(capsys: pytest.CaptureFixture[str]) -> None:
     )
     history = model.train(X, y, epochs=5, class_weights={2: 7.5}, print_every=0)
     assert heavy["loss"] == history["loss"][-1] != plain["loss"]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "seconds", "first", "ending"),
+    [
+        (10, 0.92, 0.42, "steps a second, after 0.4 s for the first epoch"),  # 10 epochs in 0.92 s is another speed
+        (10, 1.0, 0.1, "steps a second"),  # no slower than the others
+        (10, 1.0, 0.15, "steps a second"),
+        (1, 3.0, 3.0, "steps a second"),
+    ],
+)
+def test_a_slow_first_epoch_is_said_where_figures_would_not_add_up(
+    epochs: int, seconds: float, first: float, ending: str
+) -> None:
+    task = load_task("spiral", samples=None, classes=None, binary=False, seed=0)
+    model = nn.Model(
+        [nn.Dense(2, 3), nn.Softmax()], loss=nn.CategoricalCrossentropy(), optimizer=nn.SGD(0.1), backend="cpu", seed=0
+    )
+    model.train(*task.training, epochs=epochs, print_every=0)
+    assert Result(model, task, "", seconds, first, epochs).lines(with_training=False)[-1].endswith(ending)

@@ -68,6 +68,7 @@ def _explained(job: Callable[[], int], requests: _Requests) -> int:
                 raise CommandLineError(
                     "stdout is closed, so nobody would see the results: redirect it, as with > /dev/null"
                 )
+            _escape_what_cannot_be_shown()
             status = job()
             _flush(sys.stdout)
     except BaseException as error:
@@ -215,6 +216,12 @@ def _first_line(error: BaseException) -> str:
 def _flush(stream: object) -> None:
     if stream is not None:
         stream.flush()  # type: ignore[attr-defined]
+
+
+def _escape_what_cannot_be_shown() -> None:
+    """Let letters that the terminal's encoding lacks, as in LC_ALL=C, be written as escapes instead of being an error."""
+    with contextlib.suppress(AttributeError):  # stdout may be something else
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def _silence_unwritable_output() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -75,7 +76,7 @@ class Predict:
         elif not rows:
             print(printable(answers.sentence()))
         elif self.output is None:
-            print("\n".join(map(printable, table.split("\n"))) if on_terminal(sys.stdout) else table, end="")
+            _print_table(table)
         return 0
 
     def _rows(self, model: Model) -> np.ndarray:
@@ -92,6 +93,16 @@ class Predict:
     def _document(self, answers: Answers) -> dict[str, Any]:
         predictions = [dict(zip(answers.columns, row, strict=True)) for row in answers.rows()]
         return {"model": str(self.model), "input": str(self.inputs), "task": answers.kind, "predictions": predictions}
+
+
+def _print_table(table: str) -> None:
+    """For eyes on a terminal; else as --output writes it, in UTF-8 whatever the encoding of the environment."""
+    if on_terminal(sys.stdout):
+        table = "\n".join(map(printable, table.split("\n")))
+    else:
+        with contextlib.suppress(AttributeError):  # stdout may be something else
+            sys.stdout.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
+    print(table, end="")
 
 
 def image_shape(model: Model, path: Path) -> tuple[int, int]:

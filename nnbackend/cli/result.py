@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import __version__
 from ..callbacks import EarlyStopping
+from ..errors import printable
 from ..history import format_row
 from ..model import Evaluation, Model
 from .answers import REGRESSION
@@ -75,13 +76,18 @@ class Result:
     def _speed(self) -> str:
         if self.steps_per_second is None:
             return f"nothing was left to train: all {self.last['epoch']:,} epochs were done before"
-        waited = self.first_epoch_seconds
-        compiled = f", after {waited:.1f} s for the first epoch" if waited > 0.5 + 0.1 * self.seconds else ""
+        waited = f", after {self.first_epoch_seconds:.1f} s for the first epoch" if self._first_was_slow else ""
         resumed = (
             f", resumed after epoch {self.last['epoch'] - self.epochs:,}" if self.epochs < self.last["epoch"] else ""
         )
         epochs = f"{self.epochs:,} epochs in {self.seconds:.2f} s"
-        return f"{epochs}{resumed}: {self.steps_per_second:,.0f} steps a second{compiled}"
+        return f"{epochs}{resumed}: {self.steps_per_second:,.0f} steps a second{waited}"
+
+    @property
+    def _first_was_slow(self) -> bool:
+        """Whether who divides steps by seconds would find another figure, by a tenth or more."""
+        others = (self.seconds - self.first_epoch_seconds) / max(self.epochs - 1, 1)
+        return self.epochs > 1 and self.first_epoch_seconds - others > 0.1 * self.seconds
 
     @property
     def best(self) -> dict[str, Any] | None:
@@ -123,7 +129,7 @@ class Result:
         """How the model was trained, for its file. Without times, so that equal runs give equal files."""
         xp = self.model.xp
         return {
-            "data": self.task.name,
+            "data": printable(self.task.name),  # the name of a file need not be text
             "task": self.task.kind,
             **settings,
             "backend": f"{xp.name} ({xp.description}), {xp.dtype}",
