@@ -241,6 +241,13 @@ def test_labels_of_twenty_classes_do_not_overlap() -> None:
         assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
+def test_panels_are_saved_as_they_are_returned(tmp_path: Path) -> None:
+    panels = plots.histograms(classifier())
+    plots.save(panels, tmp_path / "all.png")
+    plots.save(panels[1], tmp_path / "one.png")
+    assert (tmp_path / "all.png").read_bytes() == (tmp_path / "one.png").read_bytes()  # of the same figure
+
+
 def test_histograms_hold_every_value() -> None:
     model = classifier()
     panels = plots.histograms(model)
@@ -328,6 +335,12 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: plots.check_file("picture"), ArgumentError, "not written as 'files without an ending'"),
     (lambda: plots.save(plots.curves(column("loss")), "no/such/folder.png"), FileError, "No such file or directory"),
     (lambda: plots.save(plots.curves(column("loss")), "curves.doc"), ArgumentError, "not written as 'doc'"),
+    (lambda: plots.save(5, "curves.png"), ArgumentError, "ax 5: expected axes of matplotlib"),  # type: ignore[arg-type]
+    (lambda: plots.save([], "curves.png"), ArgumentError, "ax []: expected axes of matplotlib"),
+    (lambda: plots.curves([1, 2]), ArgumentError, "history [1, 2]: expected an nn.History"),  # type: ignore[arg-type]
+    (lambda: plots.histograms(5), ArgumentError, "model 5: expected an nn.Model"),  # type: ignore[arg-type]
+    (lambda: plots.decision_boundary(None, *SPIRAL), ArgumentError, "model None: expected an nn.Model"),  # type: ignore[arg-type]
+    (lambda: plots.confusion_matrix("m.model", *SPIRAL), ArgumentError, "model 'm.model': expected"),  # type: ignore[arg-type]
     (lambda: plots.BoundaryAnimation(*SPIRAL).save("a.gif"), StateError, "no frames: train with it"),
     (lambda: plots.BoundaryAnimation(*SPIRAL, every=0), ArgumentError, "every 0"),
 ]

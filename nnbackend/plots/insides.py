@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import DataError
 from .style import COLOURS, grid_in, plain
+from .tasks import need_model
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +38,7 @@ def histograms(
     >>> [panel.get_title() for panel in panels]
     ['dense_1.weights', 'dense_1.biases']
     """
+    need_model(model)
     if data is not None:
         _compute_gradients(model, *data)
     buffer = model.parameter_buffer

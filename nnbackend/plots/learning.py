@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import DataError, StateError
+from ..errors import ArgumentError, DataError, StateError, shown
 from ..history import History
 from .style import COLOURS, log_scale, new_axes
 
@@ -67,6 +68,8 @@ def learning_rate(history: History, ax: Axes | None = None) -> Axes:
 
 
 def _columns(history: History, name: str) -> tuple[list[int], list[float]]:
+    if history is not None and not isinstance(history, Mapping):
+        raise ArgumentError(f"history {shown(history)}: expected an nn.History, such as model.train returns")
     if not history:
         raise StateError("the history has no epochs: train the model first")
     if name not in history:

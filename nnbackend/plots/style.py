@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import math
 import warnings
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checks import path as checked_path
-from ..errors import ArgumentError, StateError
+from ..errors import ArgumentError, StateError, shown
 from ..files import write_file
 
 if TYPE_CHECKING:
@@ -110,8 +111,10 @@ def _format_of(path: str | PathLike[str]) -> str:
     return ending
 
 
-def save(ax: Axes, path: str | PathLike[str], *, dpi: int | None = None) -> None:
-    """Write the figure of these axes; equal pictures give equal files. Raises `ArgumentError` and `FileError`.
+def save(ax: Axes | Sequence[Axes], path: str | PathLike[str], *, dpi: int | None = None) -> None:
+    """Write the figure of these axes, or of the panels that `histograms` returned; equal pictures give equal files.
+
+    Raises `ArgumentError` and `FileError`.
 
     >>> from nnbackend.history import History
     >>> from nnbackend import plots
@@ -120,7 +123,11 @@ def save(ax: Axes, path: str | PathLike[str], *, dpi: int | None = None) -> None
     >>> plots.save(plots.curves(history), "curves.svg")
     """
     target = checked_path("path", path)
-    write_file(target, rendered(ax, _format_of(target), dpi=dpi))
+    kind = _format_of(target)
+    first = ax[0] if isinstance(ax, (list, tuple)) and ax else ax
+    if not hasattr(first, "get_figure"):
+        raise ArgumentError(f"ax {shown(ax)}: expected axes of matplotlib, such as plots.curves returns")
+    write_file(target, rendered(first, kind, dpi=dpi))
 
 
 def rendered(ax: Axes, kind: str, *, dpi: int | None = None, salt: str = "nnbackend", **options: Any) -> bytes:

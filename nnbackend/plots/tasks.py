@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..activations import Sigmoid, Softmax
-from ..errors import DataError, shown
+from ..errors import ArgumentError, DataError, shown
 from ..losses import BinaryCrossentropy, CategoricalCrossentropy, check_labels
-
-if TYPE_CHECKING:
-    from ..model import Model
+from ..model import Model
 
 CLASSES = "classification"
 BINARY = "binary classification"
@@ -35,8 +33,19 @@ def kind_of(model: Model) -> str:
     return REGRESSION
 
 
+def need_model(model: Model) -> None:
+    """Raise `ArgumentError` for what is no model.
+
+    >>> import nnbackend as nn
+    >>> need_model(nn.Model([nn.Dense(2, 3)]))
+    """
+    if not isinstance(model, Model):
+        raise ArgumentError(f"model {shown(model)}: expected an nn.Model, such as nn.Model.load gives")
+
+
 def predict(model: Model, X: np.ndarray) -> np.ndarray:
     """The outputs for many rows, in parts."""
+    need_model(model)
     return model.predict(X, batch_size=min(len(X), ROWS_AT_ONCE) or None)
 
 
