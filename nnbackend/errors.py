@@ -122,6 +122,15 @@ def one_line(text: str, longest: int = 1000) -> str:
     return printable(text if len(text) <= longest else text[: longest - 1] + "…")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its class where it says nothing. For errors of other libraries.
+
+    >>> first_line(ValueError("no such thing\\nat 0x7f")), first_line(MemoryError())
+    ('no such thing', 'MemoryError')
+    """
+    return (str(error).strip() or type(error).__name__).split("\n")[0]
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown name: the nearest known one, or all of them.
 

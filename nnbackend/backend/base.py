@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import ops as reference_ops
 from ..checks import seed as checked_seed
-from ..errors import ArgumentError, DataError, NNBackendError, OutOfMemoryError, did_you_mean, shown
+from ..errors import ArgumentError, DataError, NNBackendError, OutOfMemoryError, did_you_mean, first_line, shown
 from ..kernels.override import Override
 from ..rng import Random
 from .dispatch import KERNEL_MODES, Ops, Tape
@@ -369,8 +369,7 @@ def host_array(data: Any) -> np.ndarray:
     except MemoryError:
         raise
     except Exception as error:  # other libraries' arrays raise what they please
-        reason = str(error).split("\n")[0]
-        raise DataError(f"{describe(data)} cannot be read as an array of numbers: {reason}") from None
+        raise DataError(f"{describe(data)} cannot be read as an array of numbers: {first_line(error)}") from None
     if not isinstance(host, np.ndarray) or host.dtype.kind not in "iubf":
         raise DataError(
             f"{describe(data)} holds {getattr(host, 'dtype', 'other')} values: expected an array of numbers"

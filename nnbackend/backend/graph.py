@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BackendError, NNBackendError
+from ..errors import BackendError, NNBackendError, first_line
 from .dispatch import Tape
 
 if TYPE_CHECKING:
@@ -106,10 +106,9 @@ class CapturedStep:
         except NNBackendError:
             raise
         except Exception as error:
-            reason = str(error).strip().split("\n")[0]
             raise BackendError(
-                f"a step could not be captured as a CUDA graph ({type(error).__name__}: {reason}): compute without capture, "
-                'with kernels="auto"'
+                f"a step could not be captured as a CUDA graph ({type(error).__name__}: {first_line(error)}): compute "
+                'without capture, with kernels="auto"'
             ) from error
         self._held, self.graph = (arrays, pool), graph
 

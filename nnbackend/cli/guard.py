@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from ..errors import NNBackendError, NonFiniteLossError, OutOfMemoryError, printable
+from ..errors import FileError, NNBackendError, NonFiniteLossError, OutOfMemoryError, first_line, printable
 from ..interrupts import end_at_once
 
 FAILED = 1
@@ -23,6 +23,9 @@ USAGE = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 NOBODY_READS = 141  # 128 + SIGPIPE
 TERMINATED = 143  # 128 + SIGTERM
+
+# Why the system writes no more, which is nobody's wrong wish: the disk, a quota or a file is full, or the disk fails.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 # Seconds in which further signals count as the first one: a terminal and a parent process may both send it.
 REPEATS = 1.0
@@ -186,18 +189,20 @@ def explain(error: BaseException, interrupted: int = 0) -> tuple[int, str]:
         return FAILED, str(error)
     if isinstance(error, OutOfMemoryError):
         return USAGE, _BATCH_SIZE.sub(r"--batch-size \1", str(error))
+    if isinstance(error, FileError) and getattr(error.__cause__, "errno", None) in NO_ROOM:
+        return FAILED, str(error)
     if isinstance(error, (NNBackendError, CommandLineError)):
         return USAGE, str(error)
     if isinstance(error, MemoryError):
-        return FAILED, f"not enough memory ({_first_line(error)}): use fewer samples or neurons, or a --batch-size"
+        return FAILED, f"not enough memory ({first_line(error)}): use fewer samples or neurons, or a --batch-size"
     if isinstance(error, OSError):
         return FAILED, _operating_system_sentence(error)
     if "OutOfMemory" in type(error).__name__:  # CuPy's, which is not imported here
-        return FAILED, f"not enough GPU memory ({_first_line(error)}): use fewer samples or neurons, or a --batch-size"
+        return FAILED, f"not enough GPU memory ({first_line(error)}): use fewer samples or neurons, or a --batch-size"
     if interrupted:  # modules make other errors of it while they are imported
         return interrupted, "interrupted"
     return FAILED, (
-        f"a fault in nnbackend itself, {type(error).__name__}: {_first_line(error)}; please report it, with what "
+        f"a fault in nnbackend itself, {type(error).__name__}: {first_line(error)}; please report it, with what "
         "NNBACKEND_TRACEBACK=1 nnbackend ... prints"
     )
 
@@ -206,11 +211,7 @@ def _operating_system_sentence(error: OSError) -> str:
     name = error.filename if error.filename is not None else "the output"
     if error.errno == errno.ENOSPC:
         return f"{name} could not be written: the disk is full"
-    return f"{name} could not be read or written: {error.strerror or _first_line(error)}"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).split("\n")[0]
+    return f"{name} could not be read or written: {error.strerror or first_line(error)}"
 
 
 def _flush(stream: object) -> None:

@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import FileError, one_line, shown
+from ..errors import FileError, first_line, one_line, shown
 from ..files import reading
 from .zipped import Entry, Zip
 
@@ -104,7 +104,7 @@ def _parsed(read: Any, text: bytes, length: bytes, name: str) -> tuple[Any, Any,
             warnings.simplefilter("ignore")  # of headers by Python 2, and of odd escapes in them
             return read(io.BytesIO(length + text))
     except Exception as error:  # whatever a parser makes of anything
-        raise _no_array(name, str(error).split("\n")[0] or type(error).__name__) from None
+        raise _no_array(name, first_line(error)) from None
 
 
 def _no_array(name: str, reason: str) -> FileError:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ...errors import BackendError
+from ...errors import BackendError, first_line
 
 # cublasComputeType_t for each precision of products of float32 arrays. TF32 and bfloat16 round the factors, not the sums.
 COMPUTE_TYPES = {"float32": 68, "tf32": 77, "bfloat16": 75}
@@ -159,8 +159,7 @@ def load_cublas() -> Any:
 
         return typed(ctypes.CDLL(load_nvidia_dynamic_lib("cublas").abs_path))
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        reason = str(error).strip().split("\n")[0]
         raise BackendError(
-            f"cuBLAS 12 or newer cannot be loaded ({reason}): install it with: pip install 'nnbackend[cuda13]' or "
+            f"cuBLAS 12 or newer cannot be loaded ({first_line(error)}): install it with: pip install 'nnbackend[cuda13]' or "
             "'nnbackend[cuda12]', or use kernels=\"auto\""
         ) from None
