@@ -417,6 +417,22 @@ class TestFullDisk:
         assert err == f"nnbackend: {path} could not be written: the disk is full\n"
 
 
+@pytest.mark.parametrize("option", ["--save", "--history"])
+def test_a_file_that_may_not_grow_is_a_failed_run(tmp_path: Path, option: str) -> None:
+    """As of a quota or `ulimit -f`: the system refuses in the middle of the file, and nothing is left of it."""
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "file"
+    finished = run(
+        "train", "spiral", "--epochs", "50", option, str(path), "--quiet",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)),
+    )  # fmt: skip
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("nnbackend: ")
+    assert str(path) in finished.stderr
+    assert finished.stderr.endswith("File too large\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_closed_stderr_is_no_reason_to_fail() -> None:
     finished = run("train", "spiral", "--epochs", "5", preexec_fn=lambda: os.close(2), capture_output=False,
                    stdout=subprocess.PIPE)  # fmt: skip

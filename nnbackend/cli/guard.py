@@ -142,7 +142,7 @@ class _Requests:
         if isinstance(lost.exc_value, KeyboardInterrupt):
             number, self.status = self.status - 128, 0
             self._raise_later(number)
-        else:
+        elif not self.status:  # else it is what an interrupt left half made, as LLVM's objects, and nobody's fault
             self._hook(lost)
 
     @contextlib.contextmanager
@@ -164,7 +164,8 @@ class _Requests:
         finally:
             for number, handler in before.items():
                 signal.signal(number, signal.SIG_IGN if ending else handler)
-            sys.unraisablehook = self._hook
+            if not (ending and self.status):  # as the process ends, more of what is half made is let go of
+                sys.unraisablehook = self._hook
             self.forget()
 
 
