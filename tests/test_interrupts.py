@@ -62,7 +62,7 @@ def test_ctrl_c_at_any_moment_is_one_line(module: str, seconds: float, times: in
     said = [line for line in err.splitlines() if not line.startswith("import time:")]
     assert process.returncode == 130
     assert out == ""
-    assert len(said) == 1
+    assert len(said) == 1, "\n".join(said)
     assert re.fullmatch(r"nnbackend: interrupted( after [\d,]+ of 100,000 epochs)?", said[0])
 
 
@@ -108,6 +108,23 @@ def test_an_interrupt_that_python_had_to_drop_is_raised_again(capsys: pytest.Cap
         del thing
         for _ in range(1000):
             time.sleep(0.01)
+        return 0
+
+    assert guard.run_guarded(job) == 130
+    assert capsys.readouterr().err == "nnbackend: interrupted\n"
+
+
+def test_what_an_interrupt_leaves_half_made_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    class HalfMade:
+        def __init__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+            self.handle = 1
+
+        def __del__(self) -> None:
+            del self.handle
+
+    def job() -> int:
+        HalfMade()
         return 0
 
     assert guard.run_guarded(job) == 130
