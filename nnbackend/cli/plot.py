@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ import typer
 from ..errors import ArgumentError
 from ..history import History
 from ..model import Model
-from ..storage import Contents, read_contents
+from ..storage import history_of, read_contents
 from .files import check_picture
 from .options import BackendName, DtypeName, ModelFile, load
 from .pictures import KINDS, NEED_DATA, Subject, best_kind, check_kinds, draw_kinds
@@ -96,12 +96,3 @@ class Plot:
                 f"{self.model} keeps no history of its training: give --history FILE.csv, as train --history writes it"
             )
         return history_of(contents)
-
-
-def history_of(checkpoint: Contents) -> History:
-    """The epochs so far of a run, from its checkpoint."""
-    arrays: Mapping[str, Any] = checkpoint.arrays
-    columns = checkpoint.document["run"]["columns"]
-    history = History()
-    history.extend({name: arrays[f"history/{name}"].tolist() for name in columns if f"history/{name}" in arrays})
-    return history

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import FileError, one_line, shown
+from ..history import History
 from ..training import Callback
 from .container import Contents
 from .models import model_contents, prefixed, restore, section, settings, split_arrays
@@ -66,6 +67,13 @@ def restore_run(run: TrainingRun, contents: Contents, chosen: Mapping[str, Any])
     if callbacks:
         names = one_line(", ".join(entry["class"] for entry in callbacks.values()), 100)
         raise FileError(f"is of a run with a callback {names}, which is missing here: expected the same callbacks")
+
+
+def history_of(contents: Contents) -> History:
+    """The epochs so far of a checkpoint's run."""
+    arrays, history = section(contents.arrays, "history"), History()
+    history.extend({name: arrays[name].tolist() for name in contents.document["run"]["columns"] if name in arrays})
+    return history
 
 
 def chosen_settings(run: TrainingRun) -> dict[str, Any]:
