@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import nnbackend as nn
+from nnbackend.callbacks.growing_file import GrowingFile
 from tests.test_storage import new_model, spiral, train
 
 
@@ -384,18 +385,18 @@ def test_files_that_are_no_logs_are_not_overwritten(tmp_path: Path) -> None:
 
 def test_a_full_disk_delays_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, log = tmp_path / "log.csv", nn.CSVLog(tmp_path / "log.csv", every=1)
-    append = log._append
+    write = GrowingFile.write
     attempts = iter([True, False, False, True, True, True])
 
-    def sometimes() -> None:
+    def sometimes(growing: GrowingFile, data: bytes) -> None:
         if next(attempts):
-            append()
+            write(growing, data)
         else:
             with open(path, "ab") as file:  # half a line got through
                 file.write(b"2,0.")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(log, "_append", sometimes)
+    monkeypatch.setattr(GrowingFile, "write", sometimes)
     with pytest.warns(UserWarning, match="cannot write .*: No space left on device; trying again at the next report"):
         history = fit(new_model(), 5, log)
     assert read(path) == dict(history)

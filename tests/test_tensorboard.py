@@ -15,6 +15,7 @@ import pytest
 
 import nnbackend as nn
 from nnbackend.callbacks import event_file
+from nnbackend.callbacks.growing_file import GrowingFile
 from tests.test_callbacks import fit
 from tests.test_storage import new_model, train
 
@@ -123,18 +124,18 @@ def test_a_resumed_run_has_the_curves_of_one_that_was_not_stopped(tmp_path: Path
 
 def test_a_full_disk_delays_the_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = nn.TensorBoardLog(tmp_path, every=1)
-    append = log._append
+    write = GrowingFile.write
     attempts = iter([True, True, False, False, True, True])
 
-    def sometimes() -> None:
+    def sometimes(growing: GrowingFile, data: bytes) -> None:
         if next(attempts):
-            append()
+            write(growing, data)
         else:
-            with open(log._path, "ab") as file:  # half a record got through
-                file.write(log._missing[:9])
+            with open(growing.path, "ab") as file:  # half a record got through
+                file.write(data[:9])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(log, "_append", sometimes)
+    monkeypatch.setattr(GrowingFile, "write", sometimes)
     with pytest.warns(UserWarning, match="cannot write .*: No space left on device; trying again at the next report"):
         history = fit(new_model(), 5, log)
     assert curves(tmp_path) == expected(history)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..checks import count
 from ..checks import path as checked_path
 from ..errors import FileError
-from ..files import reason, write_file
+from ..files import write_file
 from ..training import Callback, TrainingRun
+from .growing_file import GrowingFile
 
 
 class CSVLog(Callback):
@@ -37,34 +37,20 @@ class CSVLog(Callback):
     def __init__(self, path: str | os.PathLike[str], *, every: int | None = None) -> None:
         self.path = checked_path("CSVLog path", path)
         self.report_every = None if every is None else count("CSVLog every", every)
-        self._size = 0  # the bytes that are known to be good
-        self._missing = ""
+        self._file = GrowingFile(self.path)
         self._header = ""
 
     def on_train_begin(self, run: TrainingRun) -> None:
         """Keep what the file says of earlier epochs of this model, and drop what a killed run wrote behind its checkpoint."""
-        self._missing = ""
         earlier = self._earlier_lines(run.first_epoch)
         self._header = earlier[0].rstrip("\n") if earlier else ""
         data = ("".join(earlier) + self._rows(run.history)).encode()
         write_file(self.path, data)
-        self._size = len(data)
+        self._file = GrowingFile(self.path, len(data))
 
     def on_report(self, run: TrainingRun, rows: Sequence[dict[str, Any]]) -> None:
         """Write the rows."""
-        self._missing += self._rows({name: [row[name] for row in rows] for name in rows[0]})
-        try:
-            self._append()
-        except OSError as error:
-            warnings.warn(f"cannot write {self.path}: {reason(error)}; trying again at the next report", stacklevel=2)
-
-    def _append(self) -> None:
-        data = self._missing.encode()
-        with open(self.path, "r+b") as file:
-            file.seek(self._size)  # and so over half a line, where the disk was full
-            file.write(data)
-        self._size += len(data)
-        self._missing = ""
+        self._file.add(self._rows({name: [row[name] for row in rows] for name in rows[0]}).encode())
 
     def _rows(self, columns: Mapping[str, Sequence[Any]]) -> str:
         """Columns as lines, and a header before the first."""

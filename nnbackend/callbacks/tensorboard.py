@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from ..errors import FileError
 from ..files import reason
 from ..training import Callback, TrainingRun
 from .event_file import named_file, numbers, records_from, restart
+from .growing_file import GrowingFile
 
 
 class TensorBoardLog(Callback):
@@ -40,40 +40,28 @@ class TensorBoardLog(Callback):
     def __init__(self, folder: str | os.PathLike[str], *, every: int | None = None) -> None:
         self.folder = checked_path("TensorBoardLog folder", folder)
         self.report_every = None if every is None else count("TensorBoardLog every", every)
-        self._path = ""
-        self._size = 0  # the bytes that are known to be good
-        self._missing = b""
+        self._file: GrowingFile | None = None
 
     def on_train_begin(self, run: TrainingRun) -> None:
         """Begin a file. Earlier files' points of these epochs, which a killed run left, no longer count."""
         now = time.time()
         history = [run.history.row(index) for index in range(len(run.history))]
         data = [records_from(now), restart(run.first_epoch, now), *(_point(row, now) for row in history)]
-        self._path = os.path.join(self.folder, named_file(now, os.getpid()))
-        self._missing, self._size = b"".join(data), 0
+        path = os.path.join(self.folder, named_file(now, os.getpid()))
+        self._file = GrowingFile(path)
         try:
             os.makedirs(self.folder, exist_ok=True)
-            with open(self._path, "xb"):
+            with open(path, "xb"):
                 pass
-            self._append()
+            self._file.write(b"".join(data))
         except OSError as error:
-            raise FileError(f"cannot write {self._path}: {reason(error)}") from error
+            raise FileError(f"cannot write {path}: {reason(error)}") from error
 
     def on_report(self, run: TrainingRun, rows: Sequence[dict[str, Any]]) -> None:
         """Write the points."""
         now = time.time()
-        self._missing += b"".join(_point(row, now) for row in rows)
-        try:
-            self._append()
-        except OSError as error:
-            warnings.warn(f"cannot write {self._path}: {reason(error)}; trying again at the next report", stacklevel=2)
-
-    def _append(self) -> None:
-        with open(self._path, "r+b") as file:
-            file.seek(self._size)  # and so over half a record, where the disk was full
-            file.write(self._missing)
-        self._size += len(self._missing)
-        self._missing = b""
+        assert self._file is not None
+        self._file.add(b"".join(_point(row, now) for row in rows))
 
 
 def _point(row: dict[str, Any], now: float) -> bytes:
