@@ -289,7 +289,7 @@ class Model:
         batches = batches_of(self.xp, data, measuring_size(batch_size, data.inputs))
         records = Records(self.xp, len(batches.sizes))
         evaluation = pass_of(self, batches, records, built.evaluation_step)
-        with self.xp.quiet(), self.xp.op_scope:
+        with built.computing(batches.sizes[0]):
             with self.xp.no_transfers():
                 evaluation.run()
             columns = evaluation.summarize(records.fetch()[np.newaxis])

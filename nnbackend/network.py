@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -253,6 +255,20 @@ class Network:
                 self._answers.pop(next(iter(self._answers)))
             self._answers[inputs.shape] = _Answer(self, inputs.shape)
         return self._answers[inputs.shape](inputs)
+
+    @contextlib.contextmanager
+    def computing(self, samples: int) -> Iterator[None]:
+        """A block of steps on batches of at most so many samples."""
+        xp = self.model.xp
+        with xp.quiet(), xp.op_scope, xp.product_threads(self._largest_product(samples)):
+            yield
+
+    def _largest_product(self, samples: int) -> int:
+        """The multiplications of the largest matrix product on a batch; nobody knows what layers of one's own multiply."""
+        if not self._may_replay:
+            return sys.maxsize
+        dense = [layer for layer in self.model.layers if isinstance(layer, Dense)]
+        return samples * max((layer.weights.size for layer in dense), default=0)
 
     # -- what a step consists of: training runs the parts on end, a profile times each, parity looks in between -------------
 

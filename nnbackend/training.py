@@ -164,7 +164,7 @@ class TrainingRun:
 
     def _train(self) -> None:
         model = self.model
-        with model.xp.quiet(), model.xp.op_scope:
+        with model.built.computing(self._training.batches.sizes[0]):
             try:
                 while model.epoch < self.last_epoch and not self.stop:
                     self._run_chunk(self._next_report())

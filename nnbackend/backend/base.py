@@ -17,6 +17,7 @@ from ..checks import seed as checked_seed
 from ..errors import ArgumentError, DataError, NNBackendError, OutOfMemoryError, did_you_mean, first_line, shown
 from ..kernels.override import Override
 from ..rng import Random
+from .blas import product_threads
 from .dispatch import KERNEL_MODES, Ops, Tape
 from .memory import check_memory, free_host_memory, in_words
 from .transfers import Transfers
@@ -224,6 +225,10 @@ class Backend:
     def upload(self, shape: tuple[int, ...], dtype: Any) -> SharedUpload:
         """An array of the device that the host fills again and again (see `nnbackend.backend.uploads`)."""
         return SharedUpload(self, shape, np.dtype(dtype))
+
+    def product_threads(self, multiplications: int) -> contextlib.AbstractContextManager[None]:
+        """A block whose matrix products have at most so many multiplications: small ones take one thread (`blas.py`)."""
+        return product_threads(multiplications)
 
     def synchronize(self) -> None:
         """Wait until the device has done everything asked of it."""

@@ -111,6 +111,9 @@ class GPUBackend(Backend):
                 pinned=cupyx.empty_pinned,
             )
 
+    def product_threads(self, multiplications: int) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def synchronize(self) -> None:
         with self.op_scope:
             self._namespace.cuda.get_current_stream().synchronize()

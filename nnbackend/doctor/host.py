@@ -118,7 +118,7 @@ def blas() -> Fact:
 def _blas_threads() -> tuple[int | None, str]:
     """How many, and who says so: threadpoolctl where it is installed, else OpenBLAS itself, else the environment."""
     with contextlib.suppress(ImportError):
-        from threadpoolctl import threadpool_info  # type: ignore[import-untyped, import-not-found, unused-ignore]
+        from threadpoolctl import threadpool_info
 
         found = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
         if found:

@@ -1,0 +1,113 @@
+"""Small matrix products take one thread, and afterwards the process has as many as before."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+import nnbackend as nn
+from nnbackend.backend import blas
+from nnbackend.backend.blas import SMALL_PRODUCT, product_threads
+
+
+def threads() -> int:
+    """Those of the BLAS that NumPy brings along: other packages may have loaded theirs."""
+    return next(
+        (p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas" and "numpy" in p["filepath"]), 1
+    )
+
+
+pytestmark = pytest.mark.skipif(
+    threads() < 2, reason="the BLAS of this NumPy has one thread, or is none that can be asked"
+)
+
+
+@pytest.fixture(autouse=True)
+def nobody_has_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in blas.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_one_thread_for_small_products_and_as_before_after_them():
+    before = threads()
+    with product_threads(SMALL_PRODUCT):
+        assert threads() == 1
+        with product_threads(1):
+            assert threads() == 1
+        assert threads() == 1
+    assert threads() == before
+    with product_threads(SMALL_PRODUCT + 1):
+        assert threads() == before
+    with pytest.raises(ZeroDivisionError), product_threads(1):
+        1 / 0  # noqa: B018
+    assert threads() == before
+
+
+@pytest.mark.parametrize("name", blas.VARIABLES)
+def test_whoever_set_a_variable_has_decided(monkeypatch, name):
+    before = threads()
+    monkeypatch.setenv(name, str(before))
+    with product_threads(1):
+        assert threads() == before
+
+
+def test_blocks_at_the_same_time():
+    """In whatever order they end, the process has its threads back when all have ended."""
+    before, inside, leave = threads(), threading.Event(), threading.Event()
+
+    def other() -> None:
+        with product_threads(1):
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+    with product_threads(1):
+        thread.start()
+        assert inside.wait(10)
+        assert threads() == 1
+    leave.set()
+    thread.join()
+    assert threads() == before
+
+
+class Asking(nn.Callback):
+    """Notes the threads while training."""
+
+    def on_epoch(self, run: Any) -> None:
+        self.found = threads()
+
+
+def found(layers: list[Any], samples: int = 64, **settings: Any) -> int:
+    model = nn.Model(layers, loss=nn.MeanSquaredError(), optimizer=nn.SGD(1e-4), backend="cpu", seed=0)
+    X, asking = np.zeros((samples, 4), "float32"), Asking()
+    model.train(X, np.zeros((samples, 1)), callbacks=[asking], print_every=0, **settings)
+    return asking.found
+
+
+def test_training_takes_one_thread_where_its_products_are_small():
+    before = threads()
+    wide = SMALL_PRODUCT // 64 // 256
+    assert found([nn.Dense(4, 256), nn.Dense(256, wide), nn.Dense(wide, 1)]) == 1
+    assert found([nn.Dense(4, 256), nn.Dense(256, wide + 1), nn.Dense(wide + 1, 1)]) == before
+    assert found([nn.Dense(4, 256), nn.Dense(256, wide + 1), nn.Dense(wide + 1, 1)], batch_size=32) == 1
+    assert threads() == before
+
+
+def test_layers_of_ones_own_may_multiply_more_than_they_say():
+    class Own(nn.Linear):
+        """Its products are unknown."""
+
+    assert found([nn.Dense(4, 1), Own()]) == threads()
+
+
+def test_evaluating():
+    model = nn.Model([nn.Dense(2, 3), nn.Softmax()], loss=nn.CategoricalCrossentropy(), backend="cpu", seed=0)
+    seen: list[int] = []
+    measure = model.built.measure
+    model.built.measure = lambda *args, **kwargs: (seen.append(threads()), measure(*args, **kwargs))  # type: ignore[method-assign,assignment]
+    model.evaluate(np.zeros((5, 2), "float32"), np.zeros(5, int))
+    assert seen == [1]
