@@ -181,6 +181,7 @@ def test_what_cannot_be_drawn_leaves_a_sentence(tmp_path: Path) -> None:
 REFUSED = [
     ({"model": 3}, ArgumentError, "model 3: expected an nn.Model"),
     ({"validation_data": 3}, DataError, "validation_data: expected a pair (X, y)"),
+    ({"path": "run.pdf"}, ArgumentError, "report 'run.pdf': a report is written as .html only: name it run.html"),
     ({"path": "no/such/folder.html"}, FileError, "No such file or directory"),
     ({"X": np.zeros((4, 3))}, DataError, "expects 2 features"),
     ({"y": np.array([0, 1, 2, 9])}, DataError, "label 9 in row 3 is out of range"),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from os import PathLike
+from os.path import splitext
 from typing import Any
 
 from .. import __version__
@@ -40,7 +41,8 @@ def write_report(
     confusion matrix and the figures are of those. `settings` are shown beside what the model says of itself, `command` is
     the line that would run it again. Equal runs give equal pages.
 
-    Raises `DataError` for data that do not fit, `StateError` without matplotlib, and `FileError` when it cannot be written.
+    Raises `ArgumentError` for a name that does not end in .html, `DataError` for data that do not fit, `StateError` without
+    matplotlib, and `FileError` when it cannot be written.
 
     >>> import nnbackend as nn
     >>> from nnbackend.report import write_report
@@ -52,6 +54,10 @@ def write_report(
     >>> write_report("spiral.html", model, X, y, title="Three arms")
     """
     target = checked_path("path", path)
+    if splitext(target)[1].lower() not in (".html", ".htm"):
+        raise ArgumentError(
+            f"report {shown(target)}: a report is written as .html only: name it {splitext(target)[0]}.html"
+        )
     check_file("picture.svg")  # raises without matplotlib
     if not isinstance(model, Model):
         raise ArgumentError(f"model {shown(model)}: expected an nn.Model")
