@@ -23,6 +23,7 @@ class Peer(BasePeer):
         if setting.on_gpu:
             self.data = self.xp.asarray(self.X), self.xp.asarray(self.y)
         self.model = self._model(workload)
+        self._next = 0  # the batch that a turn shorter than an epoch begins with
 
     @classmethod
     def backend(cls, workload: Workload, setting: Setting) -> Any:
@@ -77,8 +78,11 @@ class Peer(BasePeer):
         X, y = self.data
         epochs, steps = self.passes(units)
         size = self.workload.batch_size
-        if size is not None and steps < len(self.batches):  # an epoch of as many steps
-            X, y = X[: steps * size], y[: steps * size]
+        if size is not None and steps < len(self.batches):  # an epoch of as many steps, on the batches that come next
+            first = self._next if self._next + steps <= len(self.batches) else 0
+            self._next = first + steps
+            rows = slice(first * size, self._next * size)
+            X, y = X[rows], y[rows]
         self.model.train(X, y, epochs=epochs, batch_size=size, print_every=0)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
