@@ -488,9 +488,10 @@ def test_the_document_fits_the_schema_of_the_page(
 
 
 def test_known_backends() -> None:
-    assert nn.backend.known_backends() == ("cpu", "gpu", "strict")
+    before = nn.backend.known_backends()  # other tests' backends may be among them
+    assert before[:3] == ("cpu", "gpu", "strict")
     nn.register_backend("mine", lambda device, dtype, kernels: nn.Backend("mine", np, dtype=dtype))
-    assert nn.backend.known_backends() == ("cpu", "gpu", "strict", "mine")
+    assert nn.backend.known_backends() == (*before, "mine")
     assert not nn.backend.is_built_in("mine")
 
 

@@ -158,9 +158,10 @@ def test_the_classes_are_counted_rightly(tmp_path: Path) -> None:
 
 
 def test_equal_runs_give_equal_pages(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        write_classes(tmp_path / name, title="Again")
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    one, two = tmp_path / "one.html", tmp_path / "two.html"
+    for path in (one, two):
+        write_classes(path, title="Again")
+    assert one.read_bytes() == two.read_bytes()
 
 
 def test_many_classes_are_summarized(pages: dict[str, Path]) -> None:
