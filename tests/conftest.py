@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 
 import hypothesis
 import pytest
@@ -51,6 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--backends: unknown backend {min(unknown)!r}, expected some of {', '.join(BACKENDS)}")
     if config.getoption("--require-gpu") and "gpu" not in selected(config):
         raise pytest.UsageError("--require-gpu: gpu is missing from --backends")
+    # A shell's background job ignores Ctrl-C, and so would the commands that tests start there and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def selected(config: pytest.Config) -> list[str]:
