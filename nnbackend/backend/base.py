@@ -75,6 +75,7 @@ class Backend:
         self.matmul_precision = "float32"
         self.uploads_overlap = True  # whether an upload may be refilled while the device computes
         self.steps_per_launch = 1  # how many training steps are worth one compiled step
+        self.largest_shared_product: Callable[[], int] = lambda: 0  # up to what size kernels share out products themselves
         self.transfers = Transfers()
         self.op_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         self.device_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
@@ -228,7 +229,7 @@ class Backend:
 
     def product_threads(self, multiplications: int) -> contextlib.AbstractContextManager[None]:
         """A block whose matrix products have at most so many multiplications: small ones take one thread (`blas.py`)."""
-        return product_threads(multiplications)
+        return product_threads(multiplications, self.largest_shared_product())
 
     def synchronize(self) -> None:
         """Wait until the device has done everything asked of it."""

@@ -1,4 +1,4 @@
-"""How many threads NumPy's matrix products take: one where they are small, else as many as its BLAS likes.
+"""How many threads a product of NumPy's BLAS takes: one where it is small or kernels share it out, else as many as the BLAS likes.
 
 A BLAS shares even small products among all cores, whose threads then wait for each other. On idle cores that gains next to
 nothing for a network of such products; where another program holds one of the cores, each product waits for it, and
@@ -26,9 +26,9 @@ _setting = threading.Lock()
 
 
 @contextlib.contextmanager
-def product_threads(multiplications: int) -> Iterator[None]:
-    """A block whose largest matrix product has so many multiplications."""
-    small = multiplications <= SMALL_PRODUCT and not any(os.environ.get(name) for name in VARIABLES)
+def product_threads(multiplications: int, shared: int = 0) -> Iterator[None]:
+    """A block whose largest matrix product has so many multiplications; up to `shared` of them, kernels share it out."""
+    small = multiplications <= max(SMALL_PRODUCT, shared) and not any(os.environ.get(name) for name in VARIABLES)
     if not small or not _setting.acquire(blocking=False):
         yield
         return

@@ -222,11 +222,13 @@ def available_backends() -> dict[str, str]:
 def _cpu(device: int | None, dtype: str, kernels: str) -> Backend:
     if device is not None:
         raise BackendError(f"backend 'cpu:{device}': the CPU has no device number, use 'cpu'")
-    from ..kernels import cpu_overrides
+    if kernels == "reference":
+        return Backend("cpu", np, dtype=dtype, kernels=kernels)
+    from ..kernels import cpu_largest_shared_product, cpu_overrides
 
-    return Backend(
-        "cpu", np, dtype=dtype, kernels=kernels, overrides=cpu_overrides() if kernels != "reference" else None
-    )
+    backend = Backend("cpu", np, dtype=dtype, kernels=kernels, overrides=cpu_overrides())
+    backend.largest_shared_product = cpu_largest_shared_product
+    return backend
 
 
 def _gpu(device: int | None, dtype: str, kernels: str, matmul_precision: str = "float32") -> Backend:

@@ -17,6 +17,13 @@ def cpu_overrides() -> dict[str, Sequence[Any]]:
     return overrides()
 
 
+def cpu_largest_shared_product() -> int:
+    """Up to how many multiplications the CPU's kernels call NumPy's BLAS themselves, with one thread a call; 0: never."""
+    from .cpu import largest_shared_product
+
+    return largest_shared_product()
+
+
 def cuda_overrides(matmul_precision: str = "float32") -> dict[str, Sequence[Any]]:
     """Overrides for CuPy arrays. None of them is proved yet (docs/gpu-status.md), so they stay off unless asked for."""
     from .cuda import overrides

@@ -23,6 +23,15 @@ def overrides() -> dict[str, Sequence[Any]]:
     return dict(OVERRIDES)
 
 
+def largest_shared_product() -> int:
+    """Up to how many multiplications a product is shared out by a program (`gemm.py`); 0 where all products are NumPy's."""
+    if why_none() is not None:
+        return 0
+    from .gemm import LARGEST, found
+
+    return LARGEST if found() else 0
+
+
 def why_none() -> ImportError | None:
     """What Numba's import fails with, or None where it works."""
     try:

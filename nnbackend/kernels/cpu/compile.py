@@ -23,11 +23,22 @@ class Loop:
 
     Two ways lead to it: a call from Python, here, and a place in a program of many loops (`program.py`). For the
     second it says what it does to its arguments: `rows` names those it goes through row by row, no row needing another;
-    `adds` those to which every row adds something; `writes` those it writes to otherwise.
+    `adds` those to which every row adds something; `writes` those it writes to otherwise. With fewer than `least_rows` at a
+    time it loses more than it gains. Rows are samples, or of another `kind`: only rows of one kind go together.
     """
 
-    def __init__(self, function: Callable[..., None], rows: str, writes: str, adds: str, **flags: Any) -> None:
+    def __init__(
+        self,
+        function: Callable[..., None],
+        rows: str = "",
+        writes: str = "",
+        adds: str = "",
+        least_rows: int = 1,
+        kind: str = "samples",
+        **flags: Any,
+    ) -> None:
         self.function = function
+        self.least_rows, self.kind = least_rows, kind
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         self._flags = {**FLAGS, **flags}
         self.inner = njit(**self._flags)(function)  # for use inside other compiled code
@@ -59,21 +70,23 @@ class Loop:
 
 
 class Step(NamedTuple):
-    """A loop, or a function of NumPy's, with its arguments; and through how many rows the loop goes (0: not by rows)."""
+    """A loop, or a function of NumPy's, with its arguments; through how many rows the loop goes (0: not by rows), and how many
+    multiplications a BLAS does in it."""
 
     function: Callable[..., Any]
     arguments: Sequence[Any]
     rows: int = 0
+    multiplications: int = 0
 
 
-def loop(rows: str = "", writes: str = "", adds: str = "") -> Callable[[Callable[..., None]], Loop]:
+def loop(**settings: Any) -> Callable[[Callable[..., None]], Loop]:
     """Make a `Loop` of a function."""
-    return lambda function: Loop(function, rows, writes, adds)
+    return lambda function: Loop(function, **settings)
 
 
 def exact_loop(writes: str) -> Callable[[Callable[..., None]], Loop]:
     """Make a `Loop` whose every operation rounds as written, for the few numbers that people read in full."""
-    return lambda function: Loop(function, "", writes, "", fastmath=False)
+    return loop(writes=writes, fastmath=False)
 
 
 def helper(**flags: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -1,13 +1,12 @@
 """Entry points: every loop as a C function of one and the same signature.
 
 `entry(kernel, block)` reads the addresses, shapes and numbers of the loop's arguments from a block of 64-bit words. So a
-list of (entry point, block) is a program, and one small compiled function can run down it (`program.py`). Entry points are
+list of (entry point, block) is a program, and one small compiled function can run down it (`walk.py`). Entry points are
 compiled once for each kind of arguments, and cached between runs.
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import hashlib
 import threading
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import cfunc, from_dtype, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
@@ -107,37 +105,15 @@ def _entry(kernel, block):  # type: ignore[no-untyped-def]
     _run_loop(kernel, block)  # type: ignore[no-untyped-call]
 
 
-@intrinsic
-def _call(typing_context, entry, block):  # type: ignore[no-untyped-def]
-    """Call the entry point at an address."""
+def for_c(function: Callable[..., Any], signature: Any) -> Any:
+    """A function that C can call, cached where a folder can be written.
 
-    def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
-        pointer = context.get_value_type(types.voidptr)
-        function = ir.FunctionType(ir.VoidType(), [pointer, ir.IntType(64)]).as_pointer()
-        builder.call(builder.inttoptr(values[0], function), [ir.Constant(pointer, None), values[1]])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
-
-
-def _run_program(count, program):  # type: ignore[no-untyped-def]
-    for position in range(count):
-        _call(program[2 * position], program[2 * position + 1])
-
-
-def _compiled(function: Callable[..., Any], signature: Any) -> Any:
-    """A function that C can call, cached where a folder can be written."""
+    One of its arguments should be a `KernelType`: the cache looks at the function's own file only, the stamp at all of them.
+    """
     try:
         return cfunc(signature, cache=True, **FLAGS)(function)
     except (RuntimeError, OSError):
         return cfunc(signature, **FLAGS)(function)
-
-
-@functools.cache
-def runner() -> tuple[Any, Any]:
-    """The function that runs down a program, for Python to call; it lets go of the interpreter's lock meanwhile."""
-    compiled = _compiled(_run_program, types.void(types.int64, _WORDS))
-    return ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_void_p)(compiled.address), compiled
 
 
 _entries: dict[tuple[str, tuple[Any, ...]], Any] = {}
@@ -151,7 +127,7 @@ def entry_point(loop: Loop, arguments: Sequence[Any]) -> int:
     if key not in _entries:
         with _compiling:
             LOOPS[loop.name] = loop
-            _entries[key] = _compiled(_entry, types.void(KernelType(loop.name, kinds), _WORDS))
+            _entries[key] = for_c(_entry, types.void(KernelType(loop.name, kinds), _WORDS))
     return _entries[key].address
 
 

@@ -21,15 +21,16 @@ import numpy as np
 from .compile import Loop, Step
 from .moving import join_loop, zeroed
 from .plan import flat
-from .program import Program, Section
+from .program import Item, Program, Section
+from .team import MOST_PARTS
 
 # Rows are taken together until the widest of the arrays fills this many bytes: a few of them then share a second-level cache.
 BLOCK_BYTES = 131072
 
-# Blocks that go through at least so much memory are cut into groups, for threads to share: it takes a millisecond or so, and
-# to wake a thread a twentieth of that.
-PARALLEL_BYTES = 8 * 2**20
-GROUPS = 8
+# Blocks are cut into parts, for threads to share, where there is at least so much work: in bytes gone through, some
+# 10 GB/s, and in multiplications of a BLAS, some 50 G/s. To meet at the end of a stage costs a microsecond.
+PARALLEL_WORK = 2**18
+MULTIPLICATIONS_A_BYTE = 5
 
 
 class Touch(NamedTuple):
@@ -60,11 +61,25 @@ def conflict(left: Sequence[Touch], right: Sequence[Touch], *, same_rows: bool) 
     )  # fmt: skip
 
 
+class Unit(NamedTuple):
+    """What is run as a whole: an item, or several that may be run at the same time; the memory it uses, and its work."""
+
+    items: Sequence[Item]
+    touched: Sequence[Touch]
+    work: int
+
+
+def unit(*items: Item) -> Unit:
+    """The unit of these items."""
+    steps = [step for item in items for section in item for step in section.steps]
+    return Unit(items, [touch for step in steps for touch in touches(step)], work(steps))
+
+
 class _Scheduler:
-    """Sorts steps into sections: before the blocks, the blocks, behind them; then the next."""
+    """Sorts steps into units: before the blocks, the blocks, behind them; then the next."""
 
     def __init__(self) -> None:
-        self.sections: list[Section] = []
+        self.units: list[Unit] = []
         self._start()
 
     def _start(self) -> None:
@@ -77,18 +92,18 @@ class _Scheduler:
     def add(self, step: Step) -> None:
         """Place the next step as early as its memory allows."""
         touched = touches(step)
+        same_rows = step.rows > 0 and (not self.blocks or _rows(step) == _rows(self.blocks[0]))
         if conflict(touched, self._behind, same_rows=False):
             may_join = may_precede = False
         else:
-            rows = self.blocks[0].rows if self.blocks else step.rows
-            may_join = step.rows == rows > 0 and not conflict(touched, self._in_blocks, same_rows=True)
+            may_join = same_rows and not conflict(touched, self._in_blocks, same_rows=True)
             may_precede = not conflict(touched, self._in_blocks, same_rows=False)
         if may_join:
             self.blocks.append(step)
             self._in_blocks += touched
         elif may_precede:
             self.before.append(step)
-        elif step.rows > 1 and self.blocks and step.rows == self.blocks[0].rows:
+        elif same_rows and step.rows > 1 and self.blocks:
             self.close()
             self.add(step)
         else:
@@ -106,8 +121,13 @@ class _Scheduler:
         self._start()
 
     def _append(self, steps: Sequence[Step]) -> None:
-        large = bool(steps[0].rows) and row_bytes(steps) * steps[0].rows >= PARALLEL_BYTES
-        self.sections += in_parallel(steps, len(self.sections) + 1) if large else [Section(steps, row_edges(steps, 1))]
+        parts = parts_of(steps)
+        self.units += [unit([Section(steps, row_edges(steps, 1))])] if parts == 1 else in_parallel(steps, parts)
+
+
+def _rows(step: Step) -> tuple[int, str]:
+    """How many rows, and rows of what."""
+    return step.rows, step.function.kind  # type: ignore[attr-defined]
 
 
 def _by_rows(steps: Sequence[Step]) -> list[np.ndarray]:
@@ -121,54 +141,100 @@ def _by_rows(steps: Sequence[Step]) -> list[np.ndarray]:
     return list(arrays.values())
 
 
-def row_bytes(steps: Sequence[Step]) -> int:
-    """How much memory a row takes, over all arrays."""
-    return sum(array.nbytes for array in _by_rows(steps)) // steps[0].rows
+def work(steps: Sequence[Step]) -> int:
+    """How much there is to do in all rows: the bytes that are gone through, and more for products."""
+    multiplications = sum(step.multiplications for step in steps)
+    return sum(array.nbytes for array in _by_rows(steps)) + multiplications // MULTIPLICATIONS_A_BYTE
+
+
+def parts_of(steps: Sequence[Step]) -> int:
+    """Into how many parts the rows are cut. It depends on sizes alone, so that sums are the same on every machine."""
+    if not steps[0].rows:
+        return 1
+    enough = work(steps) / max(PARALLEL_WORK, 1e-9)
+    wanted = 1 if enough < 1 else 2 if enough < 16 else 4 if enough < 64 else MOST_PARTS
+    return max(1, min(wanted, most_blocks(steps)))
+
+
+def most_blocks(steps: Sequence[Step]) -> int:
+    """How many blocks of rows there may be at most."""
+    return steps[0].rows // max(step.function.least_rows for step in steps)  # type: ignore[attr-defined]
 
 
 def row_edges(steps: Sequence[Step], least: int) -> np.ndarray:
-    """Where blocks of rows begin and the last ends, at least so many of them (as there are rows).
-
-    It depends on the sizes of the arrays alone, so that sums are the same on every machine.
-    """
+    """Where blocks of rows begin and the last ends, at least so many of them; by the sizes of the arrays alone, too."""
     rows, blocks = steps[0].rows, least
     if len(steps) > 1:
         widest = max(array.nbytes // rows for array in _by_rows(steps))
         blocks = max(blocks, -(-rows // (max(8, BLOCK_BYTES // widest) // 8 * 8)))
-    blocks = max(1, min(blocks, rows))
+    blocks = max(1, min(blocks, most_blocks(steps)))
     return np.arange(blocks + 1) * rows // blocks
 
 
-def in_parallel(steps: Sequence[Step], team: int) -> list[Section]:
-    """Sections that may run at the same time, for groups of blocks; what they add up is added up for each, and then joined."""
-    edges = row_edges(steps, GROUPS)
-    cuts = np.arange(GROUPS + 1) * (len(edges) - 1) // GROUPS
+def in_parallel(steps: Sequence[Step], parts: int) -> list[Unit]:
+    """Units with parts of the blocks as items; what they add up is added up for each part, and then joined."""
+    edges = row_edges(steps, parts)
+    cuts = np.arange(parts + 1) * (len(edges) - 1) // parts
     sums = {
         step.arguments[position].ctypes.data: step.arguments[position]
         for step in steps
         for position in step.function.adds  # type: ignore[attr-defined]
     }
-    parts = {address: np.empty((GROUPS, *array.shape), array.dtype) for address, array in sums.items()}
+    partial_sums = {address: np.empty((parts, *array.shape), array.dtype) for address, array in sums.items()}
     once = np.arange(2)
-    before = [Section([zeroed(part)], once) for part in parts.values()]
-    together = [
-        Section([_adding_to(step, parts, group) for step in steps], edges[start : stop + 1], team)
-        for group, (start, stop) in enumerate(pairwise(cuts))
-        if start < stop
+    zeroing = [unit([Section([zeroed(partial_sum)], once)]) for partial_sum in partial_sums.values()]
+    together = unit(
+        *(
+            [Section([_adding_to(step, partial_sums, part) for step in steps], edges[start : stop + 1])]
+            for part, (start, stop) in enumerate(pairwise(cuts))
+        )
+    )
+    joining = [
+        unit([Section([Step(join_loop, (partial_sum.reshape(parts, -1), *flat(sums[address])))], once)])
+        for address, partial_sum in partial_sums.items()
     ]
-    behind = [
-        Section([Step(join_loop, (part.reshape(GROUPS, -1), *flat(sums[address])))], once)
-        for address, part in parts.items()
-    ]
-    return [*before, *together, *behind]
+    return [*zeroing, together, *joining]
 
 
-def _adding_to(step: Step, parts: dict[int, np.ndarray], group: int) -> Step:
-    """The step with sums of its own group."""
+def _adding_to(step: Step, partial_sums: dict[int, np.ndarray], part: int) -> Step:
+    """The step with sums of its own part."""
     arguments = list(step.arguments)
     for position in step.function.adds:  # type: ignore[attr-defined]
-        arguments[position] = parts[arguments[position].ctypes.data][group]
+        arguments[position] = partial_sums[arguments[position].ctypes.data][part]
     return step._replace(arguments=arguments)
+
+
+def stages_of(units: Sequence[Unit]) -> list[list[Item]]:
+    """The units in stages: each as early as its memory allows, so that threads wait for each other as seldom as can be.
+
+    In a stage the largest items come first. What has one item goes into one item with all such of its stage, the last.
+    """
+    if all(len(each.items) == 1 for each in units):
+        return [[[section for each in units for section in each.items[0]]]]
+    stages: list[list[Unit]] = []
+    seen = np.empty((sum(len(each.touched) for each in units), 4), np.int64)  # start, stop, whether written, in which stage
+    count = 0
+    for each in units:
+        stage = 0
+        for touch in each.touched:
+            start, stop, written, its_stage = seen[:count].T
+            matters = (start < touch.stop) & (touch.start < stop) & (written | touch.written).astype(bool)
+            stage = max(stage, int(its_stage.max(initial=-1, where=matters)) + 1)
+        for touch in each.touched:
+            seen[count] = touch.start, touch.stop, touch.written, stage
+            count += 1
+        stages += [[]] if stage == len(stages) else []
+        stages[stage].append(each)
+    found: list[list[list[Section]]] = []
+    for units_there in stages:
+        largest_first = sorted(units_there, key=lambda each: -each.work // len(each.items))
+        items = [list(item) for each in largest_first if len(each.items) > 1 for item in each.items]
+        rest = [section for each in units_there if len(each.items) == 1 for section in each.items[0]]
+        if not items and found and len(found[-1]) == 1:
+            found[-1][0] += rest  # nobody else has anything to do in either
+        else:
+            found.append([*items, rest] if rest else items)
+    return found
 
 
 def link_steps(steps: Sequence[Step]) -> list[Callable[[], Any]]:
@@ -182,5 +248,5 @@ def link_steps(steps: Sequence[Step]) -> list[Callable[[], Any]]:
         for step in group:
             scheduler.add(step)
         scheduler.close()
-        linked.append(Program(scheduler.sections))
+        linked.append(Program(stages_of(scheduler.units)))
     return linked

@@ -1,6 +1,6 @@
 """Matrix products with an inner or outer size of a few, as loops: a BLAS spends longer on getting ready for them.
 
-All other products are left to NumPy; only what follows them is a loop. `floor` is 0 for ReLU and -inf for none, since
+All other products are left to NumPy or its BLAS (`gemm.py`); only what follows them is a loop. `floor` is 0 for ReLU and -inf for none, since
 max(floor, x) is then right for both; it is written so that NaN comes through. `across` is a weight matrix or its gradient
 transposed, so that its few columns lie in rows.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .compile import Step, loop
+from .gemm import gemm, inputs_gradient_product_loop, product_loop, weights_gradient_product_loop
 from .moving import transpose_loop, zeroed
 from .plan import fast
 
@@ -204,7 +205,15 @@ def _dense(inputs: Any, weights: Any, biases: Any, floor: float, output: Any) ->
             Step(transpose_loop, (weights, across)),
             Step(dense_narrow_outer, (inputs, across, biases, floor, output), rows),
         ]
-    return [Step(np.matmul, (inputs, weights, output)), Step(add_biases, (biases, floor, output), rows)]
+    return [_product(inputs, weights, output), Step(add_biases, (biases, floor, output), rows)]
+
+
+def _product(inputs: Any, weights: Any, output: Any) -> Step:
+    """output = inputs · weights"""
+    rows, call = len(inputs), gemm(output.dtype)
+    if call is None or rows == 1:  # one row: NumPy has a quicker way
+        return Step(np.matmul, (inputs, weights, output))
+    return Step(product_loop, (*call, inputs, weights, output), rows, rows * weights.size)
 
 
 @fast("n k, k m, 1 m -> n m")
@@ -219,25 +228,47 @@ def dense_relu(inputs: Any, weights: Any, biases: Any, *, out: Any) -> list[Step
     return _dense(inputs, weights, biases, 0.0, out)
 
 
-@fast("n k, n m -> k m", when=lambda inputs, dvalues, out: inputs.shape[1] <= INNER or dvalues.shape[1] <= OUTER)
+def _narrow_weights(inputs: Any, dvalues: Any) -> bool:
+    return bool(inputs.shape[1] <= INNER or dvalues.shape[1] <= OUTER)
+
+
+@fast(
+    "n k, n m -> k m",
+    when=lambda inputs, dvalues, out: _narrow_weights(inputs, dvalues) or gemm(out.dtype) is not None,
+)
 def weights_gradient(inputs: Any, dvalues: Any, *, out: Any) -> list[Step]:
     """dweights = inputsᵀ · dvalues"""
-    rows = len(inputs)
-    if inputs.shape[1] <= INNER:
+    rows, inner = inputs.shape
+    if inner <= INNER:
         return [zeroed(out), Step(weights_gradient_narrow_inner, (inputs, dvalues, out), rows)]
-    across = np.empty(out.shape[::-1], out.dtype)
-    return [
-        zeroed(across),
-        Step(weights_gradient_narrow_outer, (inputs, dvalues, across), rows),
-        Step(transpose_loop, (across, out)),
-    ]
+    if dvalues.shape[1] <= OUTER:
+        across = np.empty(out.shape[::-1], out.dtype)
+        return [
+            zeroed(across),
+            Step(weights_gradient_narrow_outer, (inputs, dvalues, across), rows),
+            Step(transpose_loop, (across, out)),
+        ]
+    call = gemm(out.dtype)
+    if call is None:
+        return [Step(np.matmul, (inputs.T, dvalues, out))]
+    arguments = *call, inputs, dvalues, np.arange(inner), out
+    return [Step(weights_gradient_product_loop, arguments, inner, rows * out.size)]
 
 
-@fast("n m, k m -> n k", when=lambda dvalues, weights, out: dvalues.shape[1] <= OUTER)
+@fast(
+    "n m, k m -> n k",
+    when=lambda dvalues, weights, out: dvalues.shape[1] <= OUTER or gemm(out.dtype) is not None,
+)
 def inputs_gradient(dvalues: Any, weights: Any, *, out: Any) -> list[Step]:
     """dinputs = dvalues · weightsᵀ"""
-    across = np.empty(weights.shape[::-1], weights.dtype)
-    return [
-        Step(transpose_loop, (weights, across)),
-        Step(inputs_gradient_narrow, (dvalues, across, out), len(dvalues)),
-    ]
+    rows = len(dvalues)
+    if dvalues.shape[1] <= OUTER:
+        across = np.empty(weights.shape[::-1], weights.dtype)
+        return [
+            Step(transpose_loop, (weights, across)),
+            Step(inputs_gradient_narrow, (dvalues, across, out), rows),
+        ]
+    call = gemm(out.dtype)
+    if call is None:
+        return [Step(np.matmul, (dvalues, weights.T, out))]
+    return [Step(inputs_gradient_product_loop, (*call, dvalues, weights, out), rows, rows * weights.size)]

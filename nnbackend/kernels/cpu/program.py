@@ -1,7 +1,7 @@
 """Many loops in one call from Python.
 
 A call from Python into compiled code costs about as much as a small loop takes, so a training step should make one such
-call, not twenty. Compiling each step anew would take seconds; instead the step becomes data: a list of entry points and
+call, not twenty. Compiling each step anew would take seconds; instead the step becomes data: lists of entry points and
 of the blocks of words that hold their arguments.
 """
 
@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .compile import Step
-from .entry import entry_point, runner
-from .threads import run_together
+from .entry import entry_point
+from .team import Shared, forget, team, thread_count
+from .walk import run_alone
 
 
 class Section(NamedTuple):
     """Steps that are run block by block of their rows: all of them on the first block, then all on the next.
 
-    `edges` says at which rows blocks begin, and where the last ends. Sections that follow each other with the same `team`,
-    not 0, do not depend on each other and may run at the same time.
+    `edges` says at which rows blocks begin, and where the last ends.
     """
 
     steps: Sequence[Step]
     edges: np.ndarray
-    team: int = 0
+
+
+Item = Sequence[Section]  # one after the other
 
 
 def _words(step: Step, edges: np.ndarray) -> np.ndarray:
@@ -51,21 +52,19 @@ def _words(step: Step, edges: np.ndarray) -> np.ndarray:
 
 
 class Program:
-    """Sections of loops, in order: calling it runs them all. It keeps their arrays alive.
+    """Stages, each of items that do not depend on each other: calling it runs them all. It keeps their arrays alive.
 
     The arrays must be C-contiguous and stay where they are; what they hold may change between calls.
     """
 
-    def __init__(self, sections: Sequence[Section]) -> None:
-        self.sections = list(sections)
+    def __init__(self, stages: Sequence[Sequence[Item]]) -> None:
+        self.stages = [[list(item) for item in stage] for stage in stages]
         self._kept: list[Any] = []
-        self._stages: list[Callable[[], None]] = []
-        for team, group in groupby(self.sections, key=lambda section: section.team):
-            codes = [self._code(section) for section in group]
-            if team:
-                self._stages.append(functools.partial(run_together, [self._run(code) for code in codes]))
-            else:
-                self._stages.append(self._run(np.concatenate(codes)))
+        codes = [[np.concatenate([self._code(section) for section in item]) for item in stage] for stage in self.stages]
+        together = np.concatenate([code for stage in codes for code in stage])
+        self._kept.append(together)
+        self._alone: Callable[[], None] = functools.partial(run_alone(), None, len(together), together.ctypes.data)
+        self._shared = Shared(codes) if any(len(stage) > 1 for stage in codes) and thread_count() > 1 else None
 
     def _code(self, section: Section) -> np.ndarray:
         """Pairs of an entry point and the address of its words, as the section is run."""
@@ -78,11 +77,10 @@ class Program:
             code[:, position, 1] = words.ctypes.data + np.arange(blocks) * words.strides[0]
         return code.reshape(-1, 2)
 
-    def _run(self, code: np.ndarray) -> Callable[[], None]:
-        run, compiled = runner()
-        self._kept += [code, compiled]
-        return functools.partial(run, len(code), code.ctypes.data)
-
     def __call__(self) -> None:
-        for stage in self._stages:
-            stage()
+        if self._shared is None or not team().run(self._shared):
+            self._alone()
+
+    def __del__(self) -> None:
+        if getattr(self, "_shared", None) is not None:
+            forget(self._shared)  # type: ignore[arg-type]
