@@ -21,8 +21,9 @@ from nnbackend.passes import Pass, Records
 
 pytest.importorskip("numba", reason="the CPU kernels need Numba: pip install '.[jit]'")
 
-from nnbackend.kernels.cpu import link, overrides, threads
+from nnbackend.kernels.cpu import link, overrides
 from nnbackend.kernels.cpu.compile import Loop, Step
+from tests.teams import team_of
 
 OVERRIDES = overrides()
 ROWS, COLUMNS = 23, 3
@@ -110,7 +111,7 @@ def in_place(name: str, chosen: tuple[int, ...]) -> bool:
 @given(ops=st.lists(POOL_OPS, min_size=1, max_size=12))
 def test_a_program_does_what_its_steps_do_one_after_the_other(ops, parallel, monkeypatch):
     monkeypatch.setattr(link, "BLOCK_BYTES", 8 * 8 * COLUMNS)  # blocks of eight rows, and a short one
-    monkeypatch.setattr(link, "PARALLEL_BYTES", parallel)
+    monkeypatch.setattr(link, "PARALLEL_WORK", parallel)
     ops = [op for op in ops if not in_place(op[0], op[1:])]
     one_by_one, together = Pool(), Pool()
     for op in ops:
@@ -153,12 +154,14 @@ def test_a_training_step_with_narrow_products_is_one_call():
 def test_rows_go_through_the_whole_step_in_blocks(monkeypatch):
     """From the first layer to its gradient in one section, which is cut into blocks."""
     monkeypatch.setattr(link, "BLOCK_BYTES", 64 * 64 * 4)
+    monkeypatch.setattr(link, "PARALLEL_WORK", 10**9)
     narrow = nn.Model(
         [nn.Dense(2, 64), nn.ReLU(), nn.Dense(64, 3), nn.Softmax()],
         loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(),
     )  # fmt: skip
     _, (replayed,) = program(narrow)
-    (blocks,) = (section for section in replayed.sections if len(section.edges) > 2)
+    sections = [section for stage in replayed.stages for item in stage for section in item]
+    (blocks,) = (section for section in sections if len(section.edges) > 2)
     names = [each.function.name.partition(".")[2] for each in blocks.steps]
     assert names[0] == "dense_narrow_inner"
     assert names[-1] == "weights_gradient_narrow_inner"
@@ -180,18 +183,13 @@ def test_the_same_seed_gives_the_same_bits(batch_size):
 
 
 def test_the_number_of_threads_changes_no_bit(monkeypatch):
-    monkeypatch.setattr(link, "PARALLEL_BYTES", 1000)
+    monkeypatch.setattr(link, "PARALLEL_WORK", 1000)
     results = []
-    for count in (1, 2, 3):
-        monkeypatch.setenv("NNBACKEND_THREADS", str(count))
-        threads.thread_count.cache_clear()
-        threads._helpers.cache_clear()
-        results.append(trained_parameters(None))
-    monkeypatch.undo()
-    threads.thread_count.cache_clear()
-    threads._helpers.cache_clear()
-    np.testing.assert_array_equal(results[0], results[1])
-    np.testing.assert_array_equal(results[0], results[2])
+    for count in (1, 2, 3, 8):
+        with team_of(count):
+            results.append(trained_parameters(None))
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)
 
 
 def test_kernels_learn_what_the_reference_learns():
@@ -201,7 +199,10 @@ def test_kernels_learn_what_the_reference_learns():
     np.testing.assert_allclose(fast, slow, rtol=1e-9)
 
 
-def test_train_continues_as_if_it_had_not_been_interrupted():
+@pytest.mark.parametrize("parallel", [10**9, 0])
+def test_train_continues_as_if_it_had_not_been_interrupted(parallel, monkeypatch):
+    """The first step after each start adds up in the same order as all others, in parts or not."""
+    monkeypatch.setattr(link, "PARALLEL_WORK", parallel)
     whole, parts = model(), model()
     whole.train(*DATA, epochs=10, print_every=0)
     for _ in range(2):
@@ -231,6 +232,35 @@ def test_training_keeps_no_memory_from_step_to_step(kernels, batch_size):
     assert after - before < 1024
     if kernels == "auto":
         assert peak - before < 100 * 40 * 4 / 2  # half of the smallest hidden layer's output
+
+
+def test_a_step_that_threads_share_allocates_no_array():
+    trained = nn.Model(
+        [nn.Dense(100, 128), nn.ReLU(), nn.Dense(128, 128), nn.ReLU(), nn.Dense(128, 10), nn.Softmax()],
+        loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(), seed=0,
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((600, 100)).astype(np.float32), rng.integers(0, 10, 600)
+    with team_of(2), trained.built.computing(200):
+        inputs, targets = trained.built.prepare(X, y, for_training=True)
+        training = Pass(
+            trained, Batches(trained.xp, inputs, targets, 200), Records(trained.xp, 4000), trained.built.training_step
+        )
+        training.run()
+        training.run()
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            tracemalloc.reset_peak()
+            for _ in range(50):
+                training.run()
+            after, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert after - before < 1024
+    assert (
+        peak - before < 200 * 128 * 4 / 4
+    )  # a quarter of a hidden layer's output; threads that wake take some kilobytes
 
 
 # -- Numba absent, cache absent ----------------------------------------------------------------------------------------

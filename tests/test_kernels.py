@@ -19,8 +19,9 @@ from tests.cuda_cases import Call, Maker, call
 
 pytest.importorskip("numba", reason="the CPU kernels need Numba: pip install '.[jit]'")
 
-from nnbackend.kernels.cpu import link, overrides, threads
+from nnbackend.kernels.cpu import link, overrides
 from nnbackend.kernels.cpu.plan import Shapes
+from tests.teams import team_of
 
 OVERRIDES = overrides()
 DTYPES = ("float32", "float64")
@@ -160,15 +161,10 @@ def test_equals_the_reference_on_any_shape(name, rows, columns, special, seed):
 @pytest.fixture(params=[1, 3])
 def thread_count(request, monkeypatch):
     """So many threads, for arrays of any size, and small blocks."""
-    monkeypatch.setenv("NNBACKEND_THREADS", str(request.param))
-    monkeypatch.setattr(link, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr(link, "PARALLEL_WORK", 0)
     monkeypatch.setattr(link, "BLOCK_BYTES", 256)
-    threads.thread_count.cache_clear()
-    threads._helpers.cache_clear()
-    yield request.param
-    monkeypatch.undo()
-    threads.thread_count.cache_clear()
-    threads._helpers.cache_clear()
+    with team_of(request.param):
+        yield request.param
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -81,27 +82,43 @@ class Asking(nn.Callback):
         self.found = threads()
 
 
-def found(layers: list[Any], samples: int = 64, **settings: Any) -> int:
-    model = nn.Model(layers, loss=nn.MeanSquaredError(), optimizer=nn.SGD(1e-4), backend="cpu", seed=0)
+def found(make: Callable[[], list[Any]], kernels: str = "reference", samples: int = 64, **settings: Any) -> int:
+    with nn.use_backend("cpu", kernels=kernels):
+        layers = make()
+    model = nn.Model(layers, loss=nn.MeanSquaredError(), optimizer=nn.SGD(1e-4), seed=0)
     X, asking = np.zeros((samples, 4), "float32"), Asking()
     model.train(X, np.zeros((samples, 1)), callbacks=[asking], print_every=0, **settings)
     return asking.found
 
 
+def through(wide: int) -> Callable[[], list[Any]]:
+    return lambda: [nn.Dense(4, 256), nn.Dense(256, wide), nn.Dense(wide, 1)]
+
+
 def test_training_takes_one_thread_where_its_products_are_small():
     before = threads()
     wide = SMALL_PRODUCT // 64 // 256
-    assert found([nn.Dense(4, 256), nn.Dense(256, wide), nn.Dense(wide, 1)]) == 1
-    assert found([nn.Dense(4, 256), nn.Dense(256, wide + 1), nn.Dense(wide + 1, 1)]) == before
-    assert found([nn.Dense(4, 256), nn.Dense(256, wide + 1), nn.Dense(wide + 1, 1)], batch_size=32) == 1
+    assert found(through(wide)) == 1
+    assert found(through(wide + 1)) == before
+    assert found(through(wide + 1), batch_size=32) == 1
     assert threads() == before
+
+
+def test_kernels_share_out_larger_products_themselves():
+    gemm = pytest.importorskip("nnbackend.kernels.cpu.gemm", reason="the CPU kernels need Numba")
+    if not gemm.found():
+        pytest.skip("NumPy has no OpenBLAS here: products are left to it")
+    before = threads()
+    wide = gemm.LARGEST // 64 // 256
+    assert found(through(wide), "auto") == 1
+    assert found(through(wide + 1), "auto") == before
 
 
 def test_layers_of_ones_own_may_multiply_more_than_they_say():
     class Own(nn.Linear):
         """Its products are unknown."""
 
-    assert found([nn.Dense(4, 1), Own()]) == threads()
+    assert found(lambda: [nn.Dense(4, 1), Own()]) == threads()
 
 
 def test_evaluating():

@@ -75,7 +75,9 @@ class Backend:
         self.matmul_precision = "float32"
         self.uploads_overlap = True  # whether an upload may be refilled while the device computes
         self.steps_per_launch = 1  # how many training steps are worth one compiled step
-        self.largest_shared_product: Callable[[], int] = lambda: 0  # up to what size kernels share out products themselves
+        self.largest_shared_product: Callable[[], int] = lambda: (
+            0
+        )  # up to what size kernels share out products themselves
         self.transfers = Transfers()
         self.op_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         self.device_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
@@ -305,7 +307,7 @@ class _PerThread(threading.local):
 
 
 class RecordedStep:
-    """A step that writes its ops down the first time and replays them afterwards.
+    """A step that writes its ops down when it is first called, and then, as ever after, replays them.
 
     Called inside another step that is being written down, it becomes a part of that one.
     """
@@ -318,15 +320,22 @@ class RecordedStep:
     def __call__(self) -> None:
         if self._xp.tape is not None:
             self._step()
-            return
-        if self.tape is not None:
+        elif self.tape is not None:
             self.tape.replay()
-            return
-        tape = self._xp.tape = Tape()
+        else:
+            self._first()
+
+    def _first(self) -> None:
+        tape = self._xp.tape = Tape(deferred=True)
         try:
             self._step()
         finally:
             self._xp.tape = None
+        try:
+            tape.replay()
+        except Exception:
+            self._step()  # raises where the op stands in somebody's layer, not somewhere in a list
+            raise
         self.tape = tape
 
 

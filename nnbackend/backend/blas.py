@@ -1,9 +1,10 @@
-"""How many threads a product of NumPy's BLAS takes: one where it is small or kernels share it out, else as many as the BLAS likes.
+"""How many threads a product of NumPy's BLAS takes: one where it is small or kernels share it out, else what the BLAS likes.
 
 A BLAS shares even small products among all cores, whose threads then wait for each other. On idle cores that gains next to
 nothing for a network of such products; where another program holds one of the cores, each product waits for it, and
-training was 37 times slower (docs/performance.md). The rule looks at sizes alone and not at the machine's load, so that the
-same run gives the same bits.
+training was 37 to 90 times slower (docs/performance.md). Kernels share out products of a middling size in a way that does not
+wait (`kernels/cpu/team.py`). The rule looks at sizes alone and not at the machine's load, so that the same run gives the
+same bits.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`xp.ops`: every primitive of `nnbackend.ops`, bound to a backend, with a faster override where one applies.
 
 An `Op` is called like its reference, without `xp`. It runs the first override that accepts the arguments, else the
-reference. While a step is being recorded (`xp.compiled_step`) it also writes down which implementation ran on which
+reference. While a step is being recorded (`xp.compiled_step`) it writes down which implementation is for which
 arrays, so that later steps go straight to it: which kernel runs is decided when buffers are bound, not at each call.
 """
 
@@ -109,14 +109,19 @@ def _one_by_one(calls: Sequence[Call]) -> list[Callable[[], Any]]:
 
 
 class Tape:
-    """The ops of one step, in order, with the arrays they were given."""
+    """The ops of one step, in order, with the arrays they were given.
 
-    def __init__(self) -> None:
+    `deferred` ones do not run while they are written down, only when the step is replayed: what is added up in parts there
+    must have been added up so in the first step too, or training in two pieces would differ from training in one.
+    """
+
+    def __init__(self, *, deferred: bool = False) -> None:
         self.calls: list[Call] = []
+        self._deferred = deferred
         self._program: list[Callable[[], Any]] | None = None
 
     def run(self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run one call, and write it down; its result must go into an array that the caller holds."""
+        """Write a call down, and run it unless it is deferred; its result must go into an array that the caller holds."""
         if kwargs.get("out") is None and kwargs.get("state") is None:
             raise StateError(
                 f"op {name!r} was called without out= inside a compiled step, which would replay into an array that "
@@ -124,9 +129,7 @@ class Tape:
             )
         call = Call(name, function, args, kwargs)
         self.calls.append(call)
-        if call.link is _one_by_one:
-            return function(*args, **kwargs)
-        for part in call.link([call]):
+        for part in () if self._deferred else call.link([call]):
             part()
         return kwargs["out"] if kwargs.get("out") is not None else kwargs["state"]
 

@@ -109,4 +109,4 @@ def yielding() -> int:
 
 
 def _windows() -> Callable[..., Any]:
-    return ctypes.WinDLL("kernel32").SwitchToThread  # type: ignore[attr-defined,no-any-return]
+    return ctypes.WinDLL("kernel32").SwitchToThread  # type: ignore[attr-defined]

@@ -24,7 +24,7 @@ from .compile import loop
 ROWS = 64
 
 # Products of up to so many multiplications are shared out here: for larger ones, the threads of a BLAS share what they pack.
-LARGEST = 2**27
+LARGEST = 2**26
 
 _ROW_MAJOR, _AS_IT_IS, _TRANSPOSED = 101, 111, 112  # CBLAS_LAYOUT, CBLAS_TRANSPOSE
 
@@ -95,7 +95,22 @@ def _caller(integer: Any) -> Any:
     ):
         number = ir.FloatType() if out.dtype == types.float32 else ir.DoubleType()
         enum, whole, pointer = ir.IntType(32), ir.IntType(integer.bitwidth), number.as_pointer()
-        parameters = [enum, enum, enum, whole, whole, whole, number, pointer, whole, pointer, whole, number, pointer, whole]
+        parameters = [
+            enum,
+            enum,
+            enum,
+            whole,
+            whole,
+            whole,
+            number,
+            pointer,
+            whole,
+            pointer,
+            whole,
+            number,
+            pointer,
+            whole,
+        ]
 
         def generate(context, builder, signature, values):  # type: ignore[no-untyped-def]
             kinds = dict(zip(parameter_names, signature.args, strict=True))
@@ -126,7 +141,10 @@ def _caller(integer: Any) -> Any:
         word = types.int64
         return types.void(word, word, word, word, word, word, left, word, right, word, out, word), generate
 
-    parameter_names = "address left_order right_order m n k left left_row right right_row out out_row".split()
+    parameter_names = [
+        *("address", "left_order", "right_order", "m", "n", "k"),
+        *("left", "left_row", "right", "right_row", "out", "out_row"),
+    ]
     return call
 
 
@@ -163,9 +181,7 @@ def inputs_gradient_product_loop(gemm: Any, wide: Any, dvalues: Any, weights: An
 
 
 @loop(rows="columns dweights", writes="dweights", least_rows=ROWS, kind="columns")
-def weights_gradient_product_loop(
-    gemm: Any, wide: Any, inputs: Any, dvalues: Any, columns: Any, dweights: Any
-) -> None:
+def weights_gradient_product_loop(gemm: Any, wide: Any, inputs: Any, dvalues: Any, columns: Any, dweights: Any) -> None:
     """dweights = inputsᵀ · dvalues, for some rows of dweights: `columns` are the columns of inputs that belong to them"""
     (samples, inner), (rows, outer) = inputs.shape, dweights.shape
     left = inputs.reshape(-1)[columns[0] :]

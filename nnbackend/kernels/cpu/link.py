@@ -26,10 +26,14 @@ from .team import MOST_PARTS
 
 # Rows are taken together until the widest of the arrays fills this many bytes: a few of them then share a second-level cache.
 BLOCK_BYTES = 131072
+ROWS_OF_PRODUCTS = 256  # but so many where a BLAS is called, which packs the weights in each call
 
 # Blocks are cut into parts, for threads to share, where there is at least so much work: in bytes gone through, some
 # 10 GB/s, and in multiplications of a BLAS, some 50 G/s. To meet at the end of a stage costs a microsecond.
 PARALLEL_WORK = 2**18
+PARALLEL_SUMS = (
+    4  # so many times as much where rows are added up: that takes more arrays, and rounds otherwise than in one go
+)
 MULTIPLICATIONS_A_BYTE = 5
 
 
@@ -151,22 +155,28 @@ def parts_of(steps: Sequence[Step]) -> int:
     """Into how many parts the rows are cut. It depends on sizes alone, so that sums are the same on every machine."""
     if not steps[0].rows:
         return 1
-    enough = work(steps) / max(PARALLEL_WORK, 1e-9)
+    adds_up = any(step.function.adds for step in steps)  # type: ignore[attr-defined]
+    enough = work(steps) / max(PARALLEL_WORK * (PARALLEL_SUMS if adds_up else 1), 1e-9)
     wanted = 1 if enough < 1 else 2 if enough < 16 else 4 if enough < 64 else MOST_PARTS
     return max(1, min(wanted, most_blocks(steps)))
 
 
 def most_blocks(steps: Sequence[Step]) -> int:
     """How many blocks of rows there may be at most."""
-    return steps[0].rows // max(step.function.least_rows for step in steps)  # type: ignore[attr-defined]
+    return steps[0].rows // _least_rows(steps)
 
 
-def row_edges(steps: Sequence[Step], least: int) -> np.ndarray:
-    """Where blocks of rows begin and the last ends, at least so many of them; by the sizes of the arrays alone, too."""
-    rows, blocks = steps[0].rows, least
+def _least_rows(steps: Sequence[Step]) -> int:
+    return max(step.function.least_rows for step in steps)  # type: ignore[attr-defined]
+
+
+def row_edges(steps: Sequence[Step], parts: int) -> np.ndarray:
+    """Where blocks of rows begin and the last ends, at least one for each part; by the sizes of the arrays alone, too."""
+    rows, blocks, least = steps[0].rows, parts, _least_rows(steps)
     if len(steps) > 1:
         widest = max(array.nbytes // rows for array in _by_rows(steps))
-        blocks = max(blocks, -(-rows // (max(8, BLOCK_BYTES // widest) // 8 * 8)))
+        in_a_block = max(8, BLOCK_BYTES // widest // 8 * 8, ROWS_OF_PRODUCTS if least > 1 else 0)
+        blocks = max(blocks, -(-rows // in_a_block))
     blocks = max(1, min(blocks, most_blocks(steps)))
     return np.arange(blocks + 1) * rows // blocks
 
@@ -212,7 +222,9 @@ def stages_of(units: Sequence[Unit]) -> list[list[Item]]:
     if all(len(each.items) == 1 for each in units):
         return [[[section for each in units for section in each.items[0]]]]
     stages: list[list[Unit]] = []
-    seen = np.empty((sum(len(each.touched) for each in units), 4), np.int64)  # start, stop, whether written, in which stage
+    seen = np.empty(
+        (sum(len(each.touched) for each in units), 4), np.int64
+    )  # start, stop, whether written, in which stage
     count = 0
     for each in units:
         stage = 0
@@ -225,13 +237,13 @@ def stages_of(units: Sequence[Unit]) -> list[list[Item]]:
             count += 1
         stages += [[]] if stage == len(stages) else []
         stages[stage].append(each)
-    found: list[list[list[Section]]] = []
+    found: list[list[Item]] = []
     for units_there in stages:
         largest_first = sorted(units_there, key=lambda each: -each.work // len(each.items))
-        items = [list(item) for each in largest_first if len(each.items) > 1 for item in each.items]
+        items = [item for each in largest_first if len(each.items) > 1 for item in each.items]
         rest = [section for each in units_there if len(each.items) == 1 for section in each.items[0]]
         if not items and found and len(found[-1]) == 1:
-            found[-1][0] += rest  # nobody else has anything to do in either
+            found[-1][0] = [*found[-1][0], *rest]  # nobody else has anything to do in either
         else:
             found.append([*items, rest] if rest else items)
     return found

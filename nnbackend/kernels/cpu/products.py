@@ -1,8 +1,8 @@
 """Matrix products with an inner or outer size of a few, as loops: a BLAS spends longer on getting ready for them.
 
-All other products are left to NumPy or its BLAS (`gemm.py`); only what follows them is a loop. `floor` is 0 for ReLU and -inf for none, since
-max(floor, x) is then right for both; it is written so that NaN comes through. `across` is a weight matrix or its gradient
-transposed, so that its few columns lie in rows.
+All others are left to NumPy or to its BLAS (`gemm.py`); only what follows them is a loop. `floor` is 0 for ReLU and -inf for
+none, since max(floor, x) is then right for both; it is written so that NaN comes through. `across` is a weight matrix or its
+gradient transposed, so that its few columns lie in rows.
 """
 
 from __future__ import annotations

@@ -1,0 +1,182 @@
+"""Matrix products that programs do by calling NumPy's BLAS themselves: what np.matmul gives, for any rows, in any parts."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from threadpoolctl import ThreadpoolController
+
+import nnbackend as nn
+from nnbackend import ops
+from nnbackend.backend import blas
+
+pytest.importorskip("numba", reason="the CPU kernels need Numba: pip install '.[jit]'")
+
+from nnbackend.kernels.cpu import gemm, link, overrides
+from tests.teams import team_of
+
+pytestmark = pytest.mark.skipif(not gemm.found(), reason="NumPy has no OpenBLAS here: products are left to it")
+
+OVERRIDES = overrides()
+PRODUCTS = ("dense", "dense_relu", "weights_gradient", "inputs_gradient")
+DTYPES = ("float32", "float64")
+
+
+@pytest.fixture(autouse=True)
+def one_thread_a_product() -> Iterator[None]:
+    with ThreadpoolController().select(user_api="blas").limit(limits=1):
+        yield
+
+
+def arguments(name: str, n: int, k: int, m: int, dtype: str, seed: int = 0, special: bool = False) -> tuple[Any, Any]:
+    """Inputs of an op on n samples, k inputs and m outputs, and an array for what it gives."""
+    rng = np.random.default_rng([seed, n, k, m])
+
+    def real(*shape: int) -> np.ndarray:
+        values = rng.standard_normal(shape).astype(dtype)
+        if special:
+            values[rng.random(shape) < 0.05] = rng.choice([np.nan, np.inf, -np.inf, 0.0])
+        return values
+
+    if name.startswith("dense"):
+        return (real(n, k), real(k, m), real(1, m)), np.empty((n, m), dtype)
+    if name == "weights_gradient":
+        return (real(n, k), real(n, m)), np.empty((k, m), dtype)
+    return (real(n, m), real(k, m)), np.empty((n, k), dtype)
+
+
+def check(name: str, n: int, k: int, m: int, dtype: str = "float32", **made: Any) -> None:
+    inputs, out = arguments(name, n, k, m, dtype, **made)
+    override = next(each for each in OVERRIDES[name] if each.accepts(*inputs, out=out))
+    with np.errstate(all="ignore"):
+        expected = getattr(ops, name)(np, *inputs, out=np.empty_like(out))
+    out[...] = 7.0  # a BLAS that added to what it finds would be found out
+    for part in link.link_steps(override.function.plan(*inputs, out=out)):
+        part()
+    tolerance = 16 * np.finfo(dtype).eps * max(n, k, m) ** 0.5  # relative to sums of so many products, each about 1
+    np.testing.assert_allclose(out, expected, rtol=tolerance, atol=tolerance)
+
+
+SHAPES = [(2, 9, 7), (64, 9, 128), (128, 784, 128), (129, 130, 131), (300, 64, 64), (500, 33, 10), (65, 9, 7)]
+
+
+def test_products_are_loops_of_a_program():
+    for name in PRODUCTS:
+        inputs, out = arguments(name, 128, 40, 30, "float32")
+        (override,) = (each for each in OVERRIDES[name] if each.accepts(*inputs, out=out))
+        assert "product" in override.function.plan(*inputs, out=out)[0].function.name
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("parallel", [0, 2**17])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_equals_the_reference(name, dtype, parallel, threads, monkeypatch):
+    monkeypatch.setattr(link, "PARALLEL_WORK", parallel)
+    with team_of(threads):
+        for shape in SHAPES:
+            check(name, *shape, dtype)
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+@given(n=st.integers(1, 200), k=st.integers(1, 60), m=st.integers(1, 60), seed=st.integers(0, 2**31))
+def test_equals_the_reference_on_any_shape(name, n, k, m, seed):
+    check(name, n, k, m, seed=seed)
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nan_and_infinities_come_through_as_through_the_reference(name, dtype):
+    for seed in range(4):
+        check(name, 130, 20, 15, dtype, seed=seed, special=True)
+
+
+def test_integers_of_32_bits():
+    """The other kind of library: that of SciPy's wheel has 32 bits where NumPy's has 64."""
+    pytest.importorskip("scipy.linalg")
+    for found in ThreadpoolController().select(internal_api="openblas").lib_controllers:
+        function = getattr(ctypes.CDLL(found.filepath), "scipy_cblas_dgemm", None)
+        if function is not None:
+            break
+    else:
+        pytest.skip("this SciPy brings no such OpenBLAS")
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    (X, W, _), out = arguments("dense", 70, 20, 30, "float64")
+    gemm.product_loop(address, 0, X, W, out)
+    np.testing.assert_allclose(out, X @ W, rtol=1e-12)
+    dX, dW = np.empty_like(X), np.empty_like(W)
+    gemm.inputs_gradient_product_loop(address, 0, out, W, dX)
+    np.testing.assert_allclose(dX, out @ W.T, rtol=1e-12)
+    gemm.weights_gradient_product_loop(address, 0, X, out, np.arange(20), dW)
+    np.testing.assert_allclose(dW, X.T @ out, rtol=1e-12)
+
+
+def test_with_several_threads_a_product_is_numpys():
+    with ThreadpoolController().select(user_api="blas").limit(limits=2):
+        if gemm.gemm("float32") is not None:
+            pytest.skip("this BLAS has one thread only")
+        (X, W, b), out = arguments("dense", 128, 40, 30, "float32")
+        assert OVERRIDES["dense"][0].function.plan(X, W, b, out=out)[0].function is np.matmul
+        (X, D), dW = arguments("weights_gradient", 128, 40, 30, "float32")
+        assert not any(override.accepts(X, D, out=dW) for override in OVERRIDES["weights_gradient"])
+        assert OVERRIDES["weights_gradient"][0].function.plan(X, D, out=dW)[0].function is np.matmul
+        (D, W), dX = arguments("inputs_gradient", 128, 40, 30, "float32")
+        assert not any(override.accepts(D, W, out=dX) for override in OVERRIDES["inputs_gradient"])
+        assert OVERRIDES["inputs_gradient"][0].function.plan(D, W, out=dX)[0].function is np.matmul
+
+
+@pytest.mark.parametrize("paths", [[], ["/a/one.so", "/b/two.so"]])
+def test_a_library_that_cannot_be_told_is_left_alone(paths, monkeypatch):
+    """None, or several of which none is NumPy's own."""
+
+    class Controller:
+        def select(self, **_: Any) -> Any:
+            return self
+
+        lib_controllers = [type("Found", (), {"filepath": path}) for path in paths]  # noqa: RUF012
+
+    monkeypatch.setattr("threadpoolctl.ThreadpoolController", Controller)
+    gemm._library.cache_clear()
+    try:
+        assert not gemm.found()
+        assert gemm.gemm("float32") is None
+    finally:
+        gemm._library.cache_clear()
+
+
+def image_model() -> nn.Model:
+    return nn.Model(
+        [nn.Dense(50, 40), nn.ReLU(), nn.Dense(40, 30), nn.ReLU(), nn.Dense(30, 10), nn.Softmax()],
+        loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(0.01), seed=1,
+    )  # fmt: skip
+
+
+def trained(threads: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((600, 50)).astype(np.float32), rng.integers(0, 10, 600)
+    with team_of(threads):
+        model = image_model()
+        model.train(X, y, epochs=5, batch_size=130, print_every=0)  # and a short last batch
+        return np.array(model.parameter_buffer.values)
+
+
+def test_a_training_step_with_products_is_one_program_and_has_the_same_bits_with_any_number_of_threads(monkeypatch):
+    for name in blas.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(link, "PARALLEL_WORK", 1000)
+    made = []
+    original = link.Program
+    monkeypatch.setattr(link, "Program", lambda stages: made.append(stages) or original(stages))
+    first = trained(1)
+    names = {
+        step.function.name for stage in max(made, key=len) for item in stage for part in item for step in part.steps
+    }
+    assert {"gemm.product_loop", "gemm.weights_gradient_product_loop", "optimizers.adam_loop"} <= names
+    for threads in (1, 2, 3, 8):
+        np.testing.assert_array_equal(trained(threads), first)
