@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-from nnbackend.kernels.cpu import team
+from nnbackend.kernels.cpu import cores, team
 
 
 @contextlib.contextmanager
@@ -29,4 +29,4 @@ def _disband() -> None:
     if team.team.cache_info().currsize:
         team.team().stop()
     team.team.cache_clear()
-    team.thread_count.cache_clear()
+    cores.thread_count.cache_clear()

@@ -17,7 +17,7 @@ import nnbackend as nn
 
 pytest.importorskip("numba", reason="the CPU kernels need Numba: pip install '.[jit]'")
 
-from nnbackend.kernels.cpu import team, walk
+from nnbackend.kernels.cpu import cores, team, walk
 from nnbackend.kernels.cpu.compile import Step
 from nnbackend.kernels.cpu.moving import advance_loop, convert_loop
 from nnbackend.kernels.cpu.program import Program, Section
@@ -139,14 +139,54 @@ def test_threads_that_help_are_as_many_as_parts_at_most():
         assert team.team().threads == team.MOST_PARTS
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "two", ""])
-def test_a_number_of_threads_that_is_none_means_all_cores(monkeypatch, value):
-    monkeypatch.setenv("NNBACKEND_THREADS", value)
-    team.thread_count.cache_clear()
-    try:
-        assert team.thread_count() >= 1
-    finally:
-        team.thread_count.cache_clear()
+@pytest.fixture
+def asked_anew(monkeypatch):
+    """How many threads, with no variable set and no share of the time."""
+    for name in ("NNBACKEND_THREADS", *cores.LIMITS):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cores, "_QUOTAS", ())
+    monkeypatch.setattr(cores, "_cores", lambda: 6)
+    return cores.thread_count.__wrapped__
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({}, 6),
+        ({"NNBACKEND_THREADS": "2"}, 2),
+        ({"NNBACKEND_THREADS": "12", "OMP_NUM_THREADS": "1"}, 12),
+        ({"OMP_NUM_THREADS": "3"}, 3),
+        ({"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "4"}, 1),
+        ({"OMP_NUM_THREADS": "64"}, 6),
+        *(({"NNBACKEND_THREADS": odd}, 6) for odd in ("0", "-1", "two", "", "1.5", "²")),
+        *(({"OMP_NUM_THREADS": odd}, 6) for odd in ("0", "4,2", "")),
+    ],
+)
+def test_how_many_threads(asked_anew, monkeypatch, variables, wanted):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert asked_anew() == wanted
+
+
+@pytest.mark.parametrize(
+    ("contents", "wanted"),
+    [
+        (["max 100000"], 6),
+        (["200000 100000"], 2),
+        (["50000 100000"], 1),
+        (["250000", "100000"], 2),
+        (["-1", "100000"], 6),
+        (["nonsense"], 6),
+        (["100000 0"], 6),
+    ],
+)
+def test_a_containers_share_of_the_time(asked_anew, monkeypatch, tmp_path, contents, wanted):
+    files = []
+    for number, text in enumerate(contents):
+        files.append(tmp_path / str(number))
+        files[-1].write_text(f"{text}\n")
+    monkeypatch.setattr(cores, "_QUOTAS", (tuple(files), (str(tmp_path / "missing"),)))
+    assert asked_anew() == wanted
 
 
 TRAIN = """

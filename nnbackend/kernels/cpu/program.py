@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .compile import Step
+from .cores import thread_count
 from .entry import entry_point
-from .team import Shared, forget, team, thread_count
+from .team import Shared, forget, team
 from .walk import run_alone
 
 

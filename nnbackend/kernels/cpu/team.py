@@ -25,6 +25,7 @@ import numpy as np
 
 from . import walk
 from .atomics import yielding
+from .cores import thread_count
 from .walk import LINE
 
 # Work is cut into so many parts at most, so more threads would be of no use.
@@ -34,15 +35,6 @@ MOST_PARTS = 8
 # core. Then programs are run alone for a while: at first for so many seconds, for longer if it happens again.
 STALLED, STALL_SECONDS = 3.0, 5e-4
 ALONE_SECONDS, MOST_ALONE_SECONDS = 0.05, 2.0
-
-
-@functools.cache
-def thread_count() -> int:
-    """How many threads share a program: NNBACKEND_THREADS, else one for each core that this process may use."""
-    wanted = os.environ.get("NNBACKEND_THREADS", "")
-    if wanted.isdecimal() and int(wanted):
-        return int(wanted)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def lines(count: int) -> np.ndarray:

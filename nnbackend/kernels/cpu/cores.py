@@ -1,0 +1,44 @@
+"""How many threads share a program: as many as this process has cores, unless somebody said otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from pathlib import Path
+
+# What others set to say how many threads the libraries of a process may take, so that several processes share a machine.
+LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+# Where Linux says which share of the time a container may have, of what: version 2 of control groups, then version 1.
+_QUOTAS = (("/sys/fs/cgroup/cpu.max",), ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"))
+
+
+@functools.cache
+def thread_count() -> int:
+    """NNBACKEND_THREADS; else the cores of this process, no more than other libraries may take threads."""
+    if wanted := _number("NNBACKEND_THREADS"):
+        return wanted
+    allowed = [limit for limit in map(_number, LIMITS) if limit]
+    return max(1, min([_cores(), *allowed, *_quotas()]))
+
+
+def _number(name: str) -> int:
+    """The positive number in a variable, or 0."""
+    value = os.environ.get(name, "")
+    return int(value) if value.isdecimal() else 0
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _quotas() -> list[int]:
+    """The cores that a container's share of the time is worth; a thread more would only use it up by waiting."""
+    found = []
+    for files in _QUOTAS:
+        with contextlib.suppress(OSError, ValueError, ZeroDivisionError):  # no such file, or the word "max"
+            quota, period = (int(word) for file in files for word in Path(file).read_text().split())
+            if quota > 0:
+                found.append(max(1, quota // period))
+    return found
