@@ -260,15 +260,14 @@ class Network:
     def computing(self, samples: int) -> Iterator[None]:
         """A block of steps on batches of at most so many samples."""
         xp = self.model.xp
-        with xp.quiet(), xp.op_scope, xp.product_threads(self._largest_product(samples)):
+        with xp.quiet(), xp.op_scope, xp.product_threads(samples, self._most_weights()):
             yield
 
-    def _largest_product(self, samples: int) -> int:
-        """The multiplications of the largest matrix product on a batch; nobody knows what layers of one's own multiply."""
+    def _most_weights(self) -> int:
+        """The weights of the largest matrix product; nobody knows what layers of one's own multiply."""
         if not self._may_replay:
             return sys.maxsize
-        dense = [layer for layer in self.model.layers if isinstance(layer, Dense)]
-        return samples * max((layer.weights.size for layer in dense), default=0)
+        return max((layer.weights.size for layer in self.model.layers if isinstance(layer, Dense)), default=0)
 
     # -- what a step consists of: training runs the parts on end, a profile times each, parity looks in between -------------
 

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_info
 
 import nnbackend as nn
 from nnbackend.backend import blas
-from nnbackend.backend.blas import SMALL_PRODUCT, product_threads
+from nnbackend.backend.blas import SMALL_PRODUCT, one_thread_a_product
 
 
 def threads() -> int:
@@ -35,15 +35,15 @@ def nobody_has_decided(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_thread_for_small_products_and_as_before_after_them():
     before = threads()
-    with product_threads(SMALL_PRODUCT):
+    with one_thread_a_product(True):
         assert threads() == 1
-        with product_threads(1):
+        with one_thread_a_product(True):
             assert threads() == 1
         assert threads() == 1
     assert threads() == before
-    with product_threads(SMALL_PRODUCT + 1):
+    with one_thread_a_product(False):
         assert threads() == before
-    with pytest.raises(ZeroDivisionError), product_threads(1):
+    with pytest.raises(ZeroDivisionError), one_thread_a_product(True):
         1 / 0  # noqa: B018
     assert threads() == before
 
@@ -52,7 +52,7 @@ def test_one_thread_for_small_products_and_as_before_after_them():
 def test_whoever_set_a_variable_has_decided(monkeypatch, name):
     before = threads()
     monkeypatch.setenv(name, str(before))
-    with product_threads(1):
+    with one_thread_a_product(True):
         assert threads() == before
 
 
@@ -61,12 +61,12 @@ def test_blocks_at_the_same_time():
     before, inside, leave = threads(), threading.Event(), threading.Event()
 
     def other() -> None:
-        with product_threads(1):
+        with one_thread_a_product(True):
             inside.set()
             leave.wait(10)
 
     thread = threading.Thread(target=other)
-    with product_threads(1):
+    with one_thread_a_product(True):
         thread.start()
         assert inside.wait(10)
         assert threads() == 1
@@ -109,9 +109,11 @@ def test_kernels_share_out_larger_products_themselves():
     if not gemm.found():
         pytest.skip("NumPy has no OpenBLAS here: products are left to it")
     before = threads()
-    wide = gemm.LARGEST // 64 // 256
+    wide = gemm.MULTIPLICATIONS // 64 // 256
     assert found(through(wide), "auto") == 1
     assert found(through(wide + 1), "auto") == before
+    assert found(through(gemm.WEIGHTS // 256), "auto", samples=1000) == 1
+    assert found(through(gemm.WEIGHTS // 256 + 1), "auto", samples=1000) == before
 
 
 def test_layers_of_ones_own_may_multiply_more_than_they_say():

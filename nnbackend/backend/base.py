@@ -17,7 +17,7 @@ from ..checks import seed as checked_seed
 from ..errors import ArgumentError, DataError, NNBackendError, OutOfMemoryError, did_you_mean, first_line, shown
 from ..kernels.override import Override
 from ..rng import Random
-from .blas import product_threads
+from .blas import SMALL_PRODUCT, one_thread_a_product
 from .dispatch import KERNEL_MODES, Ops, Tape
 from .memory import check_memory, free_host_memory, in_words
 from .transfers import Transfers
@@ -75,9 +75,9 @@ class Backend:
         self.matmul_precision = "float32"
         self.uploads_overlap = True  # whether an upload may be refilled while the device computes
         self.steps_per_launch = 1  # how many training steps are worth one compiled step
-        self.largest_shared_product: Callable[[], int] = lambda: (
-            0
-        )  # up to what size kernels share out products themselves
+        self.shares_products: Callable[[int, int], bool] = lambda samples, weights: (
+            False
+        )  # whether kernels do so themselves
         self.transfers = Transfers()
         self.op_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         self.device_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
@@ -229,9 +229,9 @@ class Backend:
         """An array of the device that the host fills again and again (see `nnbackend.backend.uploads`)."""
         return SharedUpload(self, shape, np.dtype(dtype))
 
-    def product_threads(self, multiplications: int) -> contextlib.AbstractContextManager[None]:
-        """A block whose matrix products have at most so many multiplications: small ones take one thread (`blas.py`)."""
-        return product_threads(multiplications, self.largest_shared_product())
+    def product_threads(self, samples: int, weights: int) -> contextlib.AbstractContextManager[None]:
+        """A block whose matrix products are of at most so many samples and weights: how many threads they take (`blas.py`)."""
+        return one_thread_a_product(samples * weights <= SMALL_PRODUCT or self.shares_products(samples, weights))
 
     def synchronize(self) -> None:
         """Wait until the device has done everything asked of it."""

@@ -27,10 +27,9 @@ _setting = threading.Lock()
 
 
 @contextlib.contextmanager
-def product_threads(multiplications: int, shared: int = 0) -> Iterator[None]:
-    """A block whose largest matrix product has so many multiplications; up to `shared` of them, kernels share it out."""
-    small = multiplications <= max(SMALL_PRODUCT, shared) and not any(os.environ.get(name) for name in VARIABLES)
-    if not small or not _setting.acquire(blocking=False):
+def one_thread_a_product(wanted: bool) -> Iterator[None]:
+    """A block in which, if that is wanted, a product takes one thread."""
+    if not wanted or any(os.environ.get(name) for name in VARIABLES) or not _setting.acquire(blocking=False):
         yield
         return
     try:

@@ -111,7 +111,7 @@ class GPUBackend(Backend):
                 pinned=cupyx.empty_pinned,
             )
 
-    def product_threads(self, multiplications: int) -> contextlib.AbstractContextManager[None]:
+    def product_threads(self, samples: int, weights: int) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
     def synchronize(self) -> None:

@@ -224,10 +224,10 @@ def _cpu(device: int | None, dtype: str, kernels: str) -> Backend:
         raise BackendError(f"backend 'cpu:{device}': the CPU has no device number, use 'cpu'")
     if kernels == "reference":
         return Backend("cpu", np, dtype=dtype, kernels=kernels)
-    from ..kernels import cpu_largest_shared_product, cpu_overrides
+    from ..kernels import cpu_overrides, cpu_shares_products
 
     backend = Backend("cpu", np, dtype=dtype, kernels=kernels, overrides=cpu_overrides())
-    backend.largest_shared_product = cpu_largest_shared_product
+    backend.shares_products = cpu_shares_products
     return backend
 
 

@@ -17,11 +17,11 @@ def cpu_overrides() -> dict[str, Sequence[Any]]:
     return overrides()
 
 
-def cpu_largest_shared_product() -> int:
-    """Up to how many multiplications the CPU's kernels call NumPy's BLAS themselves, with one thread a call; 0: never."""
-    from .cpu import largest_shared_product
+def cpu_shares_products(samples: int, weights: int) -> bool:
+    """Whether the CPU's kernels share out products of such sizes themselves, calling a BLAS that takes one thread a call."""
+    from .cpu import shares_products
 
-    return largest_shared_product()
+    return shares_products(samples, weights)
 
 
 def cuda_overrides(matmul_precision: str = "float32") -> dict[str, Sequence[Any]]:

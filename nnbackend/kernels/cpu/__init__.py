@@ -23,13 +23,13 @@ def overrides() -> dict[str, Sequence[Any]]:
     return dict(OVERRIDES)
 
 
-def largest_shared_product() -> int:
-    """Up to how many multiplications a product is shared out by a program (`gemm.py`); 0 where all products are NumPy's."""
+def shares_products(samples: int, weights: int) -> bool:
+    """Whether a product of so many samples and weights is shared out by a program (`gemm.py`) or left to NumPy."""
     if why_none() is not None:
-        return 0
-    from .gemm import LARGEST, found
+        return False
+    from . import gemm
 
-    return LARGEST if found() else 0
+    return gemm.found() and gemm.shares(samples, weights)
 
 
 def why_none() -> ImportError | None:

@@ -23,8 +23,10 @@ from .compile import loop
 # (784 × 128 weights, AVX-512: 8 % more time a row with 64 rows than with 128, 35 % more with 32).
 ROWS = 64
 
-# Products of up to so many multiplications are shared out here: for larger ones, the threads of a BLAS share what they pack.
-LARGEST = 2**26
+# What is shared out here: up to so many multiplications (128 samples through 784 × 512 weights), or through so many weights, as
+# many samples as there may be. Of larger ones, a BLAS packs weights once for all its threads, here each part would: with
+# 512 × 512 weights and 512 samples a step took a third longer.
+MULTIPLICATIONS, WEIGHTS = 2**26, 2**17
 
 _ROW_MAJOR, _AS_IT_IS, _TRANSPOSED = 101, 111, 112  # CBLAS_LAYOUT, CBLAS_TRANSPOSE
 
@@ -64,6 +66,11 @@ def gemm(dtype: Any) -> Gemm | None:
 def found() -> bool:
     """Whether there is a library that can be called."""
     return _library() is not None
+
+
+def shares(samples: int, weights: int) -> bool:
+    """Whether products of so many samples and weights are shared out here."""
+    return samples * weights <= MULTIPLICATIONS or weights <= WEIGHTS
 
 
 @functools.cache
