@@ -17,7 +17,7 @@ from rich.console import Console
 
 from nnbackend.errors import NNBackendError
 
-from . import kernels, machine, markdown, plot, report, scaling, startup
+from . import kernels, machine, markdown, others, plot, report, scaling, startup
 from .document import Document, DocumentError
 from .measure import Pace, measure
 from .peers import MODULES
@@ -32,7 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        return _show(options) if options.show else Run(options).everything()
+        if options.show:
+            return _show(options)
+        run = Run(options)
+        with others.at_work(options.busy):
+            return run.everything()
     except (DocumentError, NNBackendError) as error:
         print(f"python -m benchmarks: {error}", file=sys.stderr)
         return 2
@@ -60,6 +64,8 @@ class Run:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.setting = Setting(options.backend, options.kernels, options.tiny)
+        if options.busy and (options.patience or options.update):
+            raise DocumentError("--busy is for looking at what other programs cost: without --patience and --update")
         self.pace = Pace(options.rounds, options.seconds, options.patience)
         self.known = workloads(self.setting)
         if unknown := set(options.workload) - set(self.known):
@@ -97,7 +103,8 @@ class Run:
             self.console.print(f"written: {self.path}")
         for line in self.document.wrong:
             self.console.print(f"did not learn the same: {line}")
-        self.console.print(report.figures(self.document))
+        if not options.busy:
+            self.console.print(report.figures(self.document))
         return 1 if self.failed or self.document.wrong else 0
 
     def _part(self, name: str, work: Callable[[], None]) -> None:
@@ -115,7 +122,7 @@ class Run:
 
     def _measured(self) -> dict[str, Any]:
         pace = {"seconds": self.pace.seconds, "patience": self.pace.patience}
-        return {**machine.now(), "kernels": self.setting.kernels, **pace}
+        return {**machine.now(), "kernels": self.setting.kernels, "others_at_work": self.options.busy, **pace}
 
     def _workload(self, workload: Workload) -> None:
         result = measure(workload, self.options.peer or list(MODULES), self.setting, self.pace)
@@ -162,6 +169,8 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--seconds", type=float, default=0.5, help="about how long a turn takes (default: 0.5)")
     how.add_argument("--patience", type=float, default=0.0,
                      help="seconds for which a turn that other programs disturb is repeated")  # fmt: skip
+    how.add_argument("--busy", type=int, default=0, metavar="N",
+                     help="with so many other programs at work; the figures to reach are left out")  # fmt: skip
     how.add_argument("--tiny", action="store_true", help=argparse.SUPPRESS)  # sizes for tests
     results = parser.add_argument_group("results")
     results.add_argument("--json", type=Path, help="write all results there, such as benchmarks/results/NAME.json")

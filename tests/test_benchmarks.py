@@ -18,7 +18,7 @@ benchmarks = pytest.importorskip(
 )
 
 from benchmarks import __main__ as command  # noqa: E402
-from benchmarks import measure, peers, quiet, targets, workloads  # noqa: E402
+from benchmarks import measure, others, peers, quiet, targets, workloads  # noqa: E402
 from benchmarks.document import Document, DocumentError  # noqa: E402
 from benchmarks.measure import Pace, Result  # noqa: E402
 from benchmarks.settings import Setting  # noqa: E402
@@ -126,6 +126,29 @@ def test_a_file_of_another_machine_is_not_renewed(whole: tuple[Path, str], tmp_p
     assert finished.returncode == 2
     assert "the file is from another machine (processor: another" in finished.stderr
     assert path.read_text() == before
+
+
+def test_beside_other_programs(tmp_path: Path) -> None:
+    path = tmp_path / "busy.json"
+    finished = run(*QUICK, "--busy", "1", "--workload", "spiral", "--peer", "nnbackend", "--json", path)
+    assert finished.returncode == 0, finished.stderr
+    assert "Figures to reach" not in finished.stdout, "these are for a machine that has nothing else to do"
+    (entry,) = json.loads(path.read_text())["results"]
+    assert entry["measured"]["others_at_work"] == 1
+    for words in (["--patience", "1"], ["--update", path]):
+        refused = run(*QUICK, "--busy", "1", *words)
+        assert refused.returncode == 2
+        assert "without --patience and --update" in refused.stderr
+
+
+def test_other_programs_end_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    popen = subprocess.Popen
+    monkeypatch.setattr(others.subprocess, "Popen", lambda *words: started.append(popen(*words)) or started[-1])
+    with pytest.raises(ZeroDivisionError), others.at_work(2):
+        assert [program.poll() for program in started] == [None, None]
+        1 / 0  # noqa: B018
+    assert None not in [program.poll() for program in started]
 
 
 @pytest.mark.parametrize(
