@@ -26,7 +26,5 @@ def team_of(threads: int) -> Iterator[None]:
 
 
 def _disband() -> None:
-    if team.team.cache_info().currsize:
-        team.team().stop()
-    team.team.cache_clear()
+    team.disband()
     cores.thread_count.cache_clear()

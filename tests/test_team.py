@@ -290,3 +290,14 @@ def test_two_models_trained_in_two_threads_learn_what_they_learn_alone(monkeypat
         for runner in runners:
             runner.join()
     assert [beside[seed] for seed in range(4)] == alone
+
+
+def test_there_is_one_team_however_many_ask_first():
+    with team_of(2):
+        found: list[team.Team] = []
+        runners = [threading.Thread(target=lambda: found.append(team.team())) for _ in range(20)]
+        for runner in runners:
+            runner.start()
+        for runner in runners:
+            runner.join()
+        assert len(set(map(id, found))) == 1

@@ -15,7 +15,6 @@ less than it takes the system to wake a thread, so sharing it pays only with thr
 from __future__ import annotations
 
 import atexit
-import functools
 import os
 import threading
 from collections.abc import Sequence
@@ -109,35 +108,56 @@ class Team:
             helper.join()
 
 
-@functools.cache
+_making = threading.Lock()
+_team: Team | None = None
+
+
 def team() -> Team:
-    """The team of this process."""
-    return Team(min(thread_count(), MOST_PARTS))
+    """The team of this process, made when it is first needed."""
+    global _team
+    if _team is None:
+        with _making:  # two would each have helpers that look at the other's programs
+            if _team is None:
+                _team = Team(min(thread_count(), MOST_PARTS))
+    return _team
 
 
-def _existing() -> Team | None:
-    return team() if team.cache_info().currsize else None
+def disband() -> None:
+    """End the helpers; the next program that is run has a new team."""
+    global _team
+    if _team is not None:
+        _team.stop()
+        _team = None
 
 
 def _before_fork() -> None:
-    """A child must not begin with half a program: nobody there would do the rest."""
-    if existing := _existing():
-        existing.leading.acquire()
+    """A child must not begin with half a program, whose other half nobody there would do."""
+    _making.acquire()
+    if _team is not None:
+        _team.leading.acquire()
 
 
-def _after_fork() -> None:
-    if existing := _existing():
-        existing.leading.release()
+def _in_parent() -> None:
+    if _team is not None:
+        _team.leading.release()
+    _making.release()
 
 
-if hasattr(os, "register_at_fork"):  # threads do not come along into a child process, so it has a team of its own
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=team.cache_clear)
+def _in_child() -> None:
+    """Threads do not come along, so a child has a team of its own."""
+    global _team
+    _team = None
+    _making.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
 
 
 def forget(program: Shared) -> None:
     """Return when no helper looks at a program any more, so that its memory may be freed."""
-    if existing := _existing():
-        existing.forget(program)
+    if _team is not None:
+        _team.forget(program)
 
 
 class Shared:
