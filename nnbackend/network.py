@@ -248,12 +248,18 @@ class Network:
 
     def answer(self, inputs: Any) -> Any:
         """The predictions, valid until the next call. A small batch is copied, and the pass for its shape replayed."""
+        xp = self.model.xp
         if inputs.size > REPLAYED or not self._may_replay:
-            return self.forward(inputs)
+            with xp.product_threads(
+                len(inputs), sys.maxsize
+            ):  # NumPy's products, also where a callback of training asks
+                return self.forward(inputs)
         if inputs.shape not in self._answers:
             if len(self._answers) == REPLAYED_SHAPES:
                 self._answers.pop(next(iter(self._answers)))
             self._answers[inputs.shape] = _Answer(self, inputs.shape)
+            with xp.product_threads(len(inputs), sys.maxsize):  # as it will be replayed, outside of any block
+                return self._answers[inputs.shape](inputs)
         return self._answers[inputs.shape](inputs)
 
     @contextlib.contextmanager
@@ -264,8 +270,8 @@ class Network:
             yield
 
     def _most_weights(self) -> int:
-        """The weights of the largest matrix product; nobody knows what layers of one's own multiply."""
-        if not self._may_replay:
+        """The weights of the largest matrix product; nobody knows what parts of one's own multiply."""
+        if not self.only_ops:
             return sys.maxsize
         return max((layer.weights.size for layer in self.model.layers if isinstance(layer, Dense)), default=0)
 

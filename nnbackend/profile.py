@@ -47,7 +47,7 @@ def profile_step(model: Model, X: Any, y: Any, *, batch_size: int | None = None,
 
     A step on the first `batch_size` samples (None: all) is written down op by op and then run `repeats` times, with a look
     at the clock between ops. Run one by one, an op costs up to a microsecond more for the call; a step that is replayed
-    joins CPU kernels into few calls, and then takes less than the sum. Layers of one's own that compute with `xp`
+    joins CPU kernels into few calls, which threads share, and takes less than the sum. Layers of one's own that compute with `xp`
     directly have no ops to show.
 
     Raises `StateError` for a model without loss or optimizer, and `DataError` for data that do not fit.
@@ -59,7 +59,7 @@ def profile_step(model: Model, X: Any, y: Any, *, batch_size: int | None = None,
     built.need(loss=True, optimizer=True)
     inputs, targets = built.prepare(X, y, for_training=True)
     batches = Batches(xp, inputs, targets, check_batch_size(batch_size, len(inputs)))
-    with xp.quiet(), xp.op_scope:
+    with built.computing(batches.sizes[0]):
         calls = list(_record(model, batches))
         times = _measure(xp, [call for _, call in calls], batches, repeats)
     owners = _Owners(built)

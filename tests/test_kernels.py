@@ -161,7 +161,7 @@ def test_equals_the_reference_on_any_shape(name, rows, columns, special, seed):
 @pytest.fixture(params=[1, 3])
 def thread_count(request, monkeypatch):
     """So many threads, for arrays of any size, and small blocks."""
-    monkeypatch.setattr(link, "PARALLEL_WORK", 0)
+    monkeypatch.setattr(link, "PARALLEL_WORK", 1)
     monkeypatch.setattr(link, "BLOCK_BYTES", 256)
     with team_of(request.param):
         yield request.param

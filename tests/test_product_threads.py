@@ -106,7 +106,7 @@ def test_training_takes_one_thread_where_its_products_are_small():
 
 def test_kernels_share_out_larger_products_themselves():
     gemm = pytest.importorskip("nnbackend.kernels.cpu.gemm", reason="the CPU kernels need Numba")
-    if not gemm.found():
+    if not gemm.available():
         pytest.skip("NumPy has no OpenBLAS here: products are left to it")
     before = threads()
     wide = gemm.MULTIPLICATIONS // 64 // 256

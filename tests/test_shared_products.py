@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,10 @@ from nnbackend.backend import blas
 
 pytest.importorskip("numba", reason="the CPU kernels need Numba: pip install '.[jit]'")
 
-from nnbackend.kernels.cpu import gemm, link, overrides
+from nnbackend.kernels.cpu import gemm, link, openblas, overrides
 from tests.teams import team_of
 
-pytestmark = pytest.mark.skipif(not gemm.found(), reason="NumPy has no OpenBLAS here: products are left to it")
+pytestmark = pytest.mark.skipif(not gemm.available(), reason="NumPy has no OpenBLAS here: products are left to it")
 
 OVERRIDES = overrides()
 PRODUCTS = ("dense", "dense_relu", "weights_gradient", "inputs_gradient")
@@ -30,7 +31,7 @@ DTYPES = ("float32", "float64")
 
 @pytest.fixture(autouse=True)
 def one_thread_a_product() -> Iterator[None]:
-    with ThreadpoolController().select(user_api="blas").limit(limits=1):
+    with ThreadpoolController().select(user_api="blas").limit(limits=1), gemm.calling(1, 1):
         yield
 
 
@@ -74,7 +75,7 @@ def test_products_are_loops_of_a_program():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("parallel", [0, 2**17])
+@pytest.mark.parametrize("parallel", [1, 2**17])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_equals_the_reference(name, dtype, parallel, threads, monkeypatch):
@@ -118,7 +119,7 @@ def test_integers_of_32_bits():
 
 
 def test_with_several_threads_a_product_is_numpys():
-    with ThreadpoolController().select(user_api="blas").limit(limits=2):
+    with ThreadpoolController().select(user_api="blas").limit(limits=2), gemm.calling(1, 1):
         if gemm.gemm("float32") is not None:
             pytest.skip("this BLAS has one thread only")
         (X, W, b), out = arguments("dense", 128, 40, 30, "float32")
@@ -131,23 +132,118 @@ def test_with_several_threads_a_product_is_numpys():
         assert OVERRIDES["inputs_gradient"][0].function.plan(D, W, out=dX)[0].function is np.matmul
 
 
-@pytest.mark.parametrize("paths", [[], ["/a/one.so", "/b/two.so"]])
-def test_a_library_that_cannot_be_told_is_left_alone(paths, monkeypatch):
-    """None, or several of which none is NumPy's own."""
+def loaded(*found: tuple[str, str]) -> type:
+    """A controller that has found such libraries of OpenBLAS."""
 
     class Controller:
-        def select(self, **_: Any) -> Any:
-            return self
+        lib_controllers = [  # noqa: RUF012
+            type("Found", (), {"filepath": path, "threading_layer": layer, "internal_api": "openblas"})
+            for path, layer in found
+        ]
 
-        lib_controllers = [type("Found", (), {"filepath": path}) for path in paths]  # noqa: RUF012
+    return Controller
 
-    monkeypatch.setattr("threadpoolctl.ThreadpoolController", Controller)
-    gemm._library.cache_clear()
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        (),
+        (("/a/one.so", "pthreads"), ("/b/two.so", "pthreads")),
+        (("/a/one.so", "openmp"),),
+        (("/numpy.libs/one.so", "openmp"), ("/b/two.so", "pthreads")),
+    ],
+    ids=["none", "two, neither NumPy's", "OpenMP", "NumPy's OpenMP"],
+)
+def test_a_library_that_cannot_be_told_or_has_threads_of_another_kind_is_left_alone(found, monkeypatch):
+    monkeypatch.setattr("threadpoolctl.ThreadpoolController", loaded(*found))
+    _nothing_is_called()
+
+
+def test_another_numpy_than_one_with_openblas_is_left_alone(monkeypatch):
+    monkeypatch.setattr(np, "show_config", lambda mode: {"Build Dependencies": {"blas": {"name": "mkl-sdl"}}})
+    _nothing_is_called()
+
+
+def _nothing_is_called() -> None:
+    openblas.openblas.cache_clear()
     try:
-        assert not gemm.found()
-        assert gemm.gemm("float32") is None
+        assert not gemm.available()
+        assert not gemm.shares(1, 1)
+        with gemm.calling(1, 1):
+            assert gemm.gemm("float32") is None
     finally:
-        gemm._library.cache_clear()
+        openblas.openblas.cache_clear()
+
+
+def test_blocks_of_large_products_leave_them_to_numpy():
+    with gemm.calling(512, 512 * 512):
+        assert gemm.gemm("float32") is None
+        with gemm.calling(128, 784 * 128):
+            assert gemm.gemm("float32") is not None
+        assert gemm.gemm("float32") is None
+
+
+def test_training_beside_other_training_gives_the_same_bits(monkeypatch):
+    """Whoever begins or ends first: what is called here or left to NumPy is decided by a network's own sizes."""
+    for name in blas.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+    def parameters(hidden: int) -> np.ndarray:
+        rng = np.random.default_rng(hidden)
+        X, y = rng.standard_normal((600, 64)).astype(np.float32), rng.integers(0, 3, 600)
+        model = nn.Model(
+            [nn.Dense(64, hidden), nn.ReLU(), nn.Dense(hidden, hidden), nn.ReLU(), nn.Dense(hidden, 3), nn.Softmax()],
+            loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(0.01), seed=1,
+        )  # fmt: skip
+        model.train(X, y, epochs=40 if hidden < 100 else 10, print_every=0)
+        return np.array(model.parameter_buffer.values)
+
+    with team_of(2):
+        alone = {hidden: parameters(hidden) for hidden in (64, 65, 100)}
+        for _ in range(3):
+            with ThreadPoolExecutor(3) as pool:
+                beside = dict(zip(alone, pool.map(parameters, alone), strict=True))
+            for hidden, expected in alone.items():
+                np.testing.assert_array_equal(beside[hidden], expected, err_msg=f"{hidden} neurons")
+
+
+def test_predictions_are_numpys_products_wherever_they_are_asked_for(monkeypatch):
+    """A callback of training asks for a shape first; what was recorded then is replayed outside of it."""
+    for name in blas.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    made: list[Any] = []
+    original = link.Program
+    model = image_model()
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((600, 50)).astype(np.float32), rng.integers(0, 10, 600)
+
+    class Asks(nn.Callback):
+        def on_report(self, *_: Any, **__: Any) -> None:
+            monkeypatch.setattr(link, "Program", lambda stages: made.append(stages) or original(stages))
+            model.predict(X[:100])
+            monkeypatch.setattr(link, "Program", original)
+
+    model.train(X, y, epochs=1, batch_size=130, print_every=0, callbacks=[Asks()])
+    names = {
+        step.function.name
+        for stages in made
+        for stage in stages
+        for item in stage
+        for part in item
+        for step in part.steps
+    }
+    assert names
+    assert not any(name.startswith("gemm.") for name in names)
+
+
+def test_an_output_that_overlaps_an_input_is_left_to_the_reference():
+    pool = np.random.default_rng(0).standard_normal(3000).astype(np.float32)
+    weights = np.ones((20, 10), np.float32)
+    dvalues, out = pool[:1400].reshape(140, 10), pool[20:2820].reshape(140, 20)
+    assert not any(override.accepts(dvalues, weights, out=out) for override in OVERRIDES["inputs_gradient"])
+    shifted = pool[1:1401].reshape(140, 10)
+    assert not any(override.accepts(dvalues, out=shifted) for override in OVERRIDES["relu"])
+    assert any(override.accepts(dvalues, out=dvalues) for override in OVERRIDES["relu"])
 
 
 def image_model() -> nn.Model:

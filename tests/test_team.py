@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -71,7 +73,7 @@ def test_helpers_that_sleep_are_called_and_none_is_needed():
             assert (counts == run).all()
             time.sleep(0.003)  # long enough for all helpers to go to sleep
         current = team.team()
-        assert all(current.words[asleep] for asleep in current._asleep)
+        assert all(current.words[asleep] for asleep in [helper._asleep for helper in current._helpers])
 
 
 def test_threads_of_two_programs_at_the_same_time():
@@ -93,14 +95,85 @@ def test_threads_of_two_programs_at_the_same_time():
 
 
 def test_programs_may_go_while_helpers_are_awake():
-    """What a helper still looks at is not freed; a freed block would be written over at once by the next program."""
+    """What a helper still looks at is not freed: when a run returns, none looks at anything."""
     with team_of(4):
         for _ in range(300):
             program, counts = counting(stages=3, items=6)
             program()
             program()
+            words = team.team().words
+            looked_at = [words[walk.TEAM_HELPERS + walk.LINE * number + walk.HELPER_PROGRAM] for number in range(3)]
+            assert program._shared is not None
+            assert program._shared.address not in looked_at
+            assert words[walk.TEAM_PROGRAM] == 0
             assert (counts == 2).all()
             del program
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers on this system")
+def test_interrupts_lose_nothing(monkeypatch):
+    """An exception at any place in between: later runs are shared, helpers are woken, a fork is not held up."""
+
+    class StopHereError(Exception):
+        pass
+
+    def interrupt(*_: Any) -> None:
+        raise StopHereError
+
+    with team_of(3):
+        program, counts = counting(stages=2, items=4, length=50)
+        program()  # the team is there
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            for number in range(3000):
+                with contextlib.suppress(StopHereError):
+                    signal.setitimer(signal.ITIMER_REAL, 1e-6 * (1 + number % 40))
+                    for _ in range(1000):
+                        program()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        monkeypatch.setattr(team, "STALL_SECONDS", 1e9)
+        current = team.team()
+        current._alone_until = 0.0
+        assert (counts == counts[0, 0, 0]).all()
+        assert current.words[walk.TEAM_LED] == walk.LED_BY_NOBODY
+        assert current.run(program._shared)
+        time.sleep(0.05)
+        for helper in current._helpers:
+            assert current.words[helper._asleep]
+            helper.wake()
+        deadline = time.monotonic() + 5
+        while any(current.words[helper._asleep] for helper in current._helpers) and time.monotonic() < deadline:
+            current.run(program._shared)
+        assert time.monotonic() < deadline
+
+
+def test_where_no_thread_can_be_started_the_caller_does_all(monkeypatch):
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with team_of(3):
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        program, counts = counting(stages=2, items=4)
+        program()
+        monkeypatch.undo()
+        assert team.team().threads == 1
+        program()
+        assert (counts == 2).all()
+
+
+def test_a_program_that_became_slower_for_good_is_shared_again():
+    with team_of(2):
+        program, _ = counting(stages=2, items=2)
+        program()
+        current = team.team()
+        assert program._shared is not None
+        seconds = 100 * program._shared.quickest + team.STALL_SECONDS
+        for _ in range(200):
+            current._alone_until = 0.0
+            current._judge(program._shared, seconds)
+        assert current._alone_until == 0.0
 
 
 def test_no_helpers_on_a_busy_machine_for_a_while(monkeypatch):
@@ -144,7 +217,7 @@ def asked_anew(monkeypatch):
     """How many threads, with no variable set and no share of the time."""
     for name in ("NNBACKEND_THREADS", *cores.LIMITS):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(cores, "_QUOTAS", ())
+    monkeypatch.setattr(cores, "_GROUPS", ())
     monkeypatch.setattr(cores, "_cores", lambda: 6)
     return cores.thread_count.__wrapped__
 
@@ -181,18 +254,26 @@ def test_how_many_threads(asked_anew, monkeypatch, variables, wanted):
     ],
 )
 def test_a_containers_share_of_the_time(asked_anew, monkeypatch, tmp_path, contents, wanted):
-    files = []
-    for number, text in enumerate(contents):
-        files.append(tmp_path / str(number))
-        files[-1].write_text(f"{text}\n")
-    monkeypatch.setattr(cores, "_QUOTAS", (tuple(files), (str(tmp_path / "missing"),)))
-    assert asked_anew() == wanted
+    for place in (tmp_path, tmp_path / "user.slice" / "a job"):  # a quota on a group, or on one above it
+        place.mkdir(parents=True, exist_ok=True)
+        names = [f"part{number}" for number in range(len(contents))]
+        for name, text in zip(names, contents, strict=True):
+            (place / name).write_text(f"{text}\n")
+        own = tmp_path / "own"
+        own.write_text("0::/user.slice/a job\n")
+        monkeypatch.setattr(cores, "_OWN_GROUPS", own)
+        monkeypatch.setattr(cores, "_GROUPS", ((tmp_path, names), (tmp_path / "missing", ["cpu.max"])))
+        assert asked_anew() == wanted
+        for name in names:
+            (place / name).unlink()
+    monkeypatch.setattr(cores, "_OWN_GROUPS", tmp_path / "missing")
+    assert asked_anew() == 6
 
 
 TRAIN = """
 import nnbackend as nn
 from nnbackend.kernels.cpu import link
-link.PARALLEL_WORK = 0
+link.PARALLEL_WORK = 1
 X, y = nn.datasets.spiral(samples=100, classes=3, seed=0)
 def losses():
     model = nn.Model([nn.Dense(2, 16), nn.ReLU(), nn.Dense(16, 3), nn.Softmax()],
@@ -271,7 +352,7 @@ def test_programs_of_one_item_a_stage_are_not_shared() -> None:
 def test_two_models_trained_in_two_threads_learn_what_they_learn_alone(monkeypatch: Any) -> None:
     from nnbackend.kernels.cpu import link
 
-    monkeypatch.setattr(link, "PARALLEL_WORK", 0)
+    monkeypatch.setattr(link, "PARALLEL_WORK", 1)
     X, y = nn.datasets.spiral(samples=50, classes=3, seed=0)
 
     def losses(seed: int) -> list[float]:

@@ -75,9 +75,7 @@ class Backend:
         self.matmul_precision = "float32"
         self.uploads_overlap = True  # whether an upload may be refilled while the device computes
         self.steps_per_launch = 1  # how many training steps are worth one compiled step
-        self.shares_products: Callable[[int, int], bool] = lambda samples, weights: (
-            False
-        )  # whether kernels do so themselves
+        self.own_products: Any = None  # kernels that call a BLAS themselves (kernels/cpu/gemm.py), on the CPU
         self.transfers = Transfers()
         self.op_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
         self.device_scope: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
@@ -229,9 +227,16 @@ class Backend:
         """An array of the device that the host fills again and again (see `nnbackend.backend.uploads`)."""
         return SharedUpload(self, shape, np.dtype(dtype))
 
-    def product_threads(self, samples: int, weights: int) -> contextlib.AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def product_threads(self, samples: int, weights: int) -> Iterator[None]:
         """A block whose matrix products are of at most so many samples and weights: how many threads they take (`blas.py`)."""
-        return one_thread_a_product(samples * weights <= SMALL_PRODUCT or self.shares_products(samples, weights))
+        own = self.own_products
+        shared = own is not None and own.shares(samples, weights)
+        with (
+            one_thread_a_product(samples * weights <= SMALL_PRODUCT or shared),
+            contextlib.nullcontext() if own is None else own.calling(samples, weights),
+        ):
+            yield
 
     def synchronize(self) -> None:
         """Wait until the device has done everything asked of it."""
@@ -331,11 +336,7 @@ class RecordedStep:
             self._step()
         finally:
             self._xp.tape = None
-        try:
-            tape.replay()
-        except Exception:
-            self._step()  # raises where the op stands in somebody's layer, not somewhere in a list
-            raise
+        tape.replay()
         self.tape = tape
 
 

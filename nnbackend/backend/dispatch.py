@@ -137,8 +137,18 @@ class Tape:
         """Run the step again on the same arrays."""
         if self._program is None:
             self._program = [part for link, calls in groupby(self.calls, key=_link) for part in link(list(calls))]
-        for part in self._program:
-            part()
+        try:
+            for part in self._program:
+                part()
+        except Exception as error:  # in a list of calls, far from the layer whose op it is
+            error.add_note(f"in {_name(part)}, an op of a recorded step")
+            raise
+
+
+def _name(part: Any) -> str:
+    """The op of a reference's call; what a kernel's is."""
+    function = getattr(part, "func", part)
+    return getattr(getattr(function, "func", function), "__name__", repr(function))
 
 
 _link = attrgetter("link")

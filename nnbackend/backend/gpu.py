@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -111,8 +111,9 @@ class GPUBackend(Backend):
                 pinned=cupyx.empty_pinned,
             )
 
-    def product_threads(self, samples: int, weights: int) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def product_threads(self, samples: int, weights: int) -> Iterator[None]:
+        yield
 
     def synchronize(self) -> None:
         with self.op_scope:

@@ -224,10 +224,10 @@ def _cpu(device: int | None, dtype: str, kernels: str) -> Backend:
         raise BackendError(f"backend 'cpu:{device}': the CPU has no device number, use 'cpu'")
     if kernels == "reference":
         return Backend("cpu", np, dtype=dtype, kernels=kernels)
-    from ..kernels import cpu_overrides, cpu_shares_products
+    from ..kernels import cpu_overrides, cpu_own_products
 
     backend = Backend("cpu", np, dtype=dtype, kernels=kernels, overrides=cpu_overrides())
-    backend.shares_products = cpu_shares_products
+    backend.own_products = cpu_own_products()
     return backend
 
 

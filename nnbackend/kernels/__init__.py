@@ -17,11 +17,11 @@ def cpu_overrides() -> dict[str, Sequence[Any]]:
     return overrides()
 
 
-def cpu_shares_products(samples: int, weights: int) -> bool:
-    """Whether the CPU's kernels share out products of such sizes themselves, calling a BLAS that takes one thread a call."""
-    from .cpu import shares_products
+def cpu_own_products() -> Any:
+    """The matrix products that the CPU's kernels do themselves (`kernels/cpu/gemm.py`), or None without Numba."""
+    from .cpu import own_products
 
-    return shares_products(samples, weights)
+    return own_products()
 
 
 def cuda_overrides(matmul_precision: str = "float32") -> dict[str, Sequence[Any]]:

@@ -23,13 +23,13 @@ def overrides() -> dict[str, Sequence[Any]]:
     return dict(OVERRIDES)
 
 
-def shares_products(samples: int, weights: int) -> bool:
-    """Whether a product of so many samples and weights is shared out by a program (`gemm.py`) or left to NumPy."""
+def own_products() -> Any:
+    """What calls a BLAS from within programs (`gemm.py`), or None where all products are NumPy's."""
     if why_none() is not None:
-        return False
+        return None
     from . import gemm
 
-    return gemm.found() and gemm.shares(samples, weights)
+    return gemm
 
 
 def why_none() -> ImportError | None:

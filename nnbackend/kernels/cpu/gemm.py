@@ -1,15 +1,16 @@
 """NumPy's own BLAS, called from within a program: matrix products beside loops, in parts that threads share.
 
 `np.matmul` is a call from Python, and its BLAS decides by itself how many threads take part. Here the same library is
-called at the address of its C function, `cblas_sgemm` or `cblas_dgemm`, for as many rows as the program says. Only while that
-library takes one thread a call: threads are shared out by the program (`team.py`), whose parts are the same on every machine.
+called at the address of its C function, `cblas_sgemm` or `cblas_dgemm`, for as many rows as the program says. Only in a
+block in which that library takes one thread a call (`calling`): threads are shared out by the program (`team.py`), whose
+parts are the same on every machine.
 """
 
 from __future__ import annotations
 
-import ctypes
-import functools
-from pathlib import Path
+import contextlib
+import threading
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .compile import loop
+from .compile import helper, loop
+from .openblas import openblas
 
 # Fewer rows than these in one call, and a BLAS spends much of its time on packing the other factor
 # (784 × 128 weights, AVX-512: 8 % more time a row with 64 rows than with 128, 35 % more with 32).
@@ -30,23 +32,6 @@ MULTIPLICATIONS, WEIGHTS = 2**26, 2**17
 
 _ROW_MAJOR, _AS_IT_IS, _TRANSPOSED = 101, 111, 112  # CBLAS_LAYOUT, CBLAS_TRANSPOSE
 
-# How builds of OpenBLAS name their functions (prefix, suffix, whether integers have 64 bits): that in NumPy's wheels; that of
-# distributions, with 64 bits and with 32. Other libraries (MKL, Accelerate) are left to NumPy: nobody has tried them here.
-_NAMES = (
-    ("scipy_", "64_", True),
-    ("", "64_", True),
-    ("scipy_", "", False),
-    ("", "", False),
-)
-
-
-class Library(NamedTuple):
-    """A BLAS: its products by dtype, whether their integers have 64 bits, and how many threads it takes now."""
-
-    products: dict[np.dtype, int]
-    wide: bool
-    threads: Any
-
 
 class Gemm(NamedTuple):
     """A product's function, as a loop takes it: its address, and 1 where its integers have 64 bits."""
@@ -55,42 +40,45 @@ class Gemm(NamedTuple):
     wide: int
 
 
-def gemm(dtype: Any) -> Gemm | None:
-    """The product of two matrices of a dtype, or None where products are NumPy's: no OpenBLAS, or one with several threads."""
-    library = _library()
-    if library is None or library.threads() != 1:
-        return None
-    return Gemm(library.products[np.dtype(dtype)], int(library.wide))
+class _Thread(threading.local):
+    calling = False
 
 
-def found() -> bool:
-    """Whether there is a library that can be called."""
-    return _library() is not None
+_thread = _Thread()
+
+
+@contextlib.contextmanager
+def calling(samples: int, weights: int) -> Iterator[None]:
+    """A block of this thread whose products are of at most so many samples and weights: they are called here, or left to NumPy.
+
+    What is decided when a program is made must hold when it is run: both are done in blocks of the same sizes.
+    """
+    before = _thread.calling
+    library = openblas()
+    _thread.calling = library is not None and shares(samples, weights) and library.get_threads() == 1
+    try:
+        yield
+    finally:
+        _thread.calling = before
 
 
 def shares(samples: int, weights: int) -> bool:
-    """Whether products of so many samples and weights are shared out here."""
-    return samples * weights <= MULTIPLICATIONS or weights <= WEIGHTS
+    """Whether products of so many samples and weights are better called here than left to NumPy."""
+    return available() and (samples * weights <= MULTIPLICATIONS or weights <= WEIGHTS)
 
 
-@functools.cache
-def _library() -> Library | None:
-    """NumPy's OpenBLAS: the one in its wheel, else the only one that is loaded. (SciPy's wheel brings another.)"""
-    from threadpoolctl import ThreadpoolController
+def gemm(dtype: Any) -> Gemm | None:
+    """The product of two matrices of a dtype, or None where products are left to NumPy."""
+    if not _thread.calling:
+        return None
+    library = openblas()
+    assert library is not None
+    return Gemm(library.products[np.dtype(dtype)], int(library.wide))
 
-    paths = [found.filepath for found in ThreadpoolController().select(internal_api="openblas").lib_controllers]
-    own = [path for path in paths if "numpy" in Path(path).parent.name or "numpy" in Path(path).parent.parent.name]
-    for path in own or paths if len(own or paths) == 1 else ():
-        library = ctypes.CDLL(path)  # no second copy: the one that is loaded
-        for prefix, suffix, wide in _NAMES:
-            try:
-                products = [getattr(library, f"{prefix}cblas_{kind}gemm{suffix}") for kind in "sd"]
-                threads = getattr(library, f"{prefix}openblas_get_num_threads{suffix}")
-            except AttributeError:
-                continue
-            single, double = (ctypes.cast(product, ctypes.c_void_p).value or 0 for product in products)
-            return Library({np.dtype("float32"): single, np.dtype("float64"): double}, wide, threads)
-    return None
+
+def available() -> bool:
+    """Whether there is a library that can be called."""
+    return openblas() is not None
 
 
 def _caller(integer: Any) -> Any:
@@ -159,32 +147,31 @@ _call_64 = _caller(types.int64)
 _call_32 = _caller(types.int32)
 
 
+@helper()
+def _product(
+    gemm: Any, wide: Any, sizes: Any, left: Any, left_order: Any, right: Any, right_order: Any, out: Any
+) -> None:
+    """out = left · right, either transposed or as it is; sizes = (rows, columns and inner size of the product, row of left)"""
+    rows, columns, inner, left_row = sizes
+    row = right.shape[1]
+    if wide:
+        _call_64(gemm, left_order, right_order, rows, columns, inner, left, left_row, right, row, out, columns)
+    else:
+        _call_32(gemm, left_order, right_order, rows, columns, inner, left, left_row, right, row, out, columns)
+
+
 @loop(rows="inputs output", writes="output", least_rows=ROWS)
 def product_loop(gemm: Any, wide: Any, inputs: Any, weights: Any, output: Any) -> None:
     """output = inputs · weights"""
     (rows, inner), columns = inputs.shape, weights.shape[1]
-    if wide:
-        _call_64(
-            gemm, _AS_IT_IS, _AS_IT_IS, rows, columns, inner, inputs, inner, weights, columns, output, columns
-        )  # fmt: skip
-    else:
-        _call_32(
-            gemm, _AS_IT_IS, _AS_IT_IS, rows, columns, inner, inputs, inner, weights, columns, output, columns
-        )  # fmt: skip
+    _product(gemm, wide, (rows, columns, inner, inner), inputs, _AS_IT_IS, weights, _AS_IT_IS, output)
 
 
 @loop(rows="dvalues dinputs", writes="dinputs", least_rows=ROWS)
 def inputs_gradient_product_loop(gemm: Any, wide: Any, dvalues: Any, weights: Any, dinputs: Any) -> None:
     """dinputs = dvalues · weightsᵀ"""
     (rows, columns), inner = dvalues.shape, weights.shape[0]
-    if wide:
-        _call_64(
-            gemm, _AS_IT_IS, _TRANSPOSED, rows, inner, columns, dvalues, columns, weights, columns, dinputs, inner
-        )  # fmt: skip
-    else:
-        _call_32(
-            gemm, _AS_IT_IS, _TRANSPOSED, rows, inner, columns, dvalues, columns, weights, columns, dinputs, inner
-        )  # fmt: skip
+    _product(gemm, wide, (rows, inner, columns, columns), dvalues, _AS_IT_IS, weights, _TRANSPOSED, dinputs)
 
 
 @loop(rows="columns dweights", writes="dweights", least_rows=ROWS, kind="columns")
@@ -192,7 +179,4 @@ def weights_gradient_product_loop(gemm: Any, wide: Any, inputs: Any, dvalues: An
     """dweights = inputsᵀ · dvalues, for some rows of dweights: `columns` are the columns of inputs that belong to them"""
     (samples, inner), (rows, outer) = inputs.shape, dweights.shape
     left = inputs.reshape(-1)[columns[0] :]
-    if wide:
-        _call_64(gemm, _TRANSPOSED, _AS_IT_IS, rows, outer, samples, left, inner, dvalues, outer, dweights, outer)
-    else:
-        _call_32(gemm, _TRANSPOSED, _AS_IT_IS, rows, outer, samples, left, inner, dvalues, outer, dweights, outer)
+    _product(gemm, wide, (rows, outer, samples, inner), left, _TRANSPOSED, dvalues, _AS_IT_IS, dweights)

@@ -29,11 +29,10 @@ BLOCK_BYTES = 131072
 ROWS_OF_PRODUCTS = 256  # but so many where a BLAS is called, which packs the weights in each call
 
 # Blocks are cut into parts, for threads to share, where there is at least so much work: in bytes gone through, some
-# 10 GB/s, and in multiplications of a BLAS, some 50 G/s. To meet at the end of a stage costs a microsecond.
+# 10 GB/s, and in multiplications of a BLAS, some 50 G/s. To meet at the end of a stage costs a microsecond. Where rows are added
+# up there must be so many times as much: that takes more arrays, and rounds otherwise than in one go.
 PARALLEL_WORK = 2**18
-PARALLEL_SUMS = (
-    4  # so many times as much where rows are added up: that takes more arrays, and rounds otherwise than in one go
-)
+PARALLEL_SUMS = 4
 MULTIPLICATIONS_A_BYTE = 5
 
 
@@ -73,10 +72,10 @@ class Unit(NamedTuple):
     work: int
 
 
-def unit(*items: Item) -> Unit:
-    """The unit of these items."""
-    steps = [step for item in items for section in item for step in section.steps]
-    return Unit(items, [touch for step in steps for touch in touches(step)], work(steps))
+def unit(steps: Sequence[Step], *items: Item) -> Unit:
+    """The unit of these items, which do what the steps do."""
+    touched = [touch for item in items for section in item for step in section.steps for touch in touches(step)]
+    return Unit(items, touched, work(steps))
 
 
 class _Scheduler:
@@ -126,7 +125,7 @@ class _Scheduler:
 
     def _append(self, steps: Sequence[Step]) -> None:
         parts = parts_of(steps)
-        self.units += [unit([Section(steps, row_edges(steps, 1))])] if parts == 1 else in_parallel(steps, parts)
+        self.units += [unit(steps, [Section(steps, row_edges(steps, 1))])] if parts == 1 else in_parallel(steps, parts)
 
 
 def _rows(step: Step) -> tuple[int, str]:
@@ -156,7 +155,7 @@ def parts_of(steps: Sequence[Step]) -> int:
     if not steps[0].rows:
         return 1
     adds_up = any(step.function.adds for step in steps)  # type: ignore[attr-defined]
-    enough = work(steps) / max(PARALLEL_WORK * (PARALLEL_SUMS if adds_up else 1), 1e-9)
+    enough = work(steps) / (PARALLEL_WORK * (PARALLEL_SUMS if adds_up else 1))
     wanted = 1 if enough < 1 else 2 if enough < 16 else 4 if enough < 64 else MOST_PARTS
     return max(1, min(wanted, most_blocks(steps)))
 
@@ -192,15 +191,16 @@ def in_parallel(steps: Sequence[Step], parts: int) -> list[Unit]:
     }
     partial_sums = {address: np.empty((parts, *array.shape), array.dtype) for address, array in sums.items()}
     once = np.arange(2)
-    zeroing = [unit([Section([zeroed(partial_sum)], once)]) for partial_sum in partial_sums.values()]
+    zeroing = [unit([], [Section([zeroed(partial_sum)], once)]) for partial_sum in partial_sums.values()]
     together = unit(
+        steps,
         *(
             [Section([_adding_to(step, partial_sums, part) for step in steps], edges[start : stop + 1])]
             for part, (start, stop) in enumerate(pairwise(cuts))
-        )
+        ),
     )
     joining = [
-        unit([Section([Step(join_loop, (partial_sum.reshape(parts, -1), *flat(sums[address])))], once)])
+        unit([], [Section([Step(join_loop, (partial_sum.reshape(parts, -1), *flat(sums[address])))], once)])
         for address, partial_sum in partial_sums.items()
     ]
     return [*zeroing, together, *joining]
@@ -222,9 +222,8 @@ def stages_of(units: Sequence[Unit]) -> list[list[Item]]:
     if all(len(each.items) == 1 for each in units):
         return [[[section for each in units for section in each.items[0]]]]
     stages: list[list[Unit]] = []
-    seen = np.empty(
-        (sum(len(each.touched) for each in units), 4), np.int64
-    )  # start, stop, whether written, in which stage
+    # Of all memory that was touched: start, stop, whether it was written, in which stage.
+    seen = np.empty((sum(len(each.touched) for each in units), 4), np.int64)
     count = 0
     for each in units:
         stage = 0
@@ -239,7 +238,7 @@ def stages_of(units: Sequence[Unit]) -> list[list[Item]]:
         stages[stage].append(each)
     found: list[list[Item]] = []
     for units_there in stages:
-        largest_first = sorted(units_there, key=lambda each: -each.work // len(each.items))
+        largest_first = sorted(units_there, key=lambda each: each.work // len(each.items), reverse=True)
         items = [item for each in largest_first if len(each.items) > 1 for item in each.items]
         rest = [section for each in units_there if len(each.items) == 1 for section in each.items[0]]
         if not items and found and len(found[-1]) == 1:

@@ -46,12 +46,19 @@ class Shapes:
         arrays = [array for argument in arguments for array in _arrays(argument)]
         if len(arrays) != len(self.inputs) or len(outputs) != len(self.outputs):
             return False
-        if not self.elementwise and any(output is array for output in outputs for array in arrays):
+        if any(np.may_share_memory(output, array) for output in outputs for array in arrays) and not (
+            self.elementwise and all(_one_or_apart(output, array) for output in outputs for array in arrays)
+        ):
             return False
         lengths: dict[str, Any] = {}
         return all(_fits(array, item, lengths, False) for array, item in zip(arrays, self.inputs, strict=True)) and all(
             _fits(array, item, lengths, True) for array, item in zip(outputs, self.outputs, strict=True)
         )
+
+
+def _one_or_apart(output: Any, array: Any) -> bool:
+    """Whether two arrays begin at the same place, or have no memory in common."""
+    return output.ctypes.data == array.ctypes.data or not np.may_share_memory(output, array)
 
 
 def _arrays(argument: Any) -> tuple[Any, ...]:

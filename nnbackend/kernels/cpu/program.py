@@ -16,7 +16,7 @@ import numpy as np
 from .compile import Step
 from .cores import thread_count
 from .entry import entry_point
-from .team import Shared, forget, team
+from .team import Shared, team
 from .walk import run_alone
 
 
@@ -64,7 +64,7 @@ class Program:
         codes = [[np.concatenate([self._code(section) for section in item]) for item in stage] for stage in self.stages]
         together = np.concatenate([code for stage in codes for code in stage])
         self._kept.append(together)
-        self._alone: Callable[[], None] = functools.partial(run_alone(), None, len(together), together.ctypes.data)
+        self._alone: Callable[[], int] = functools.partial(run_alone(), None, len(together), together.ctypes.data)
         self._shared = Shared(codes) if any(len(stage) > 1 for stage in codes) and thread_count() > 1 else None
 
     def _code(self, section: Section) -> np.ndarray:
@@ -81,7 +81,3 @@ class Program:
     def __call__(self) -> None:
         if self._shared is None or not team().run(self._shared):
             self._alone()
-
-    def __del__(self) -> None:
-        if getattr(self, "_shared", None) is not None:
-            forget(self._shared)  # type: ignore[arg-type]

@@ -15,10 +15,11 @@ less than it takes the system to wake a thread, so sharing it pays only with thr
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 from collections.abc import Sequence
-from time import perf_counter
+from time import perf_counter, sleep
 
 import numpy as np
 
@@ -47,68 +48,89 @@ class Team:
     """The calling thread and its helpers. One program at a time is run by a team; a second one beside it is run alone."""
 
     def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self.words = lines(3 + threads)
+        self.words = lines(4 + threads)
         self.words[walk.TEAM_YIELD], self.words[walk.TEAM_THREADS] = yielding(), threads
         self.address = self.words.ctypes.data
-        self._lead, self._help, self._forget = walk.lead(), walk.join_in(), walk.forget()
-        self.leading = threading.Lock()
-        self._calls = [threading.Semaphore(0) for _ in range(threads - 1)]
-        self._asleep = [walk.TEAM_HELPERS + LINE * number + walk.HELPER_ASLEEP for number in range(threads - 1)]
+        self._lead, self._help, self._pass_on = walk.lead(), walk.join_in(), walk.pass_on()
         self._alone_until, self._alone_seconds = 0.0, ALONE_SECONDS
-        self._helpers = [
-            threading.Thread(target=self._serve, args=(number,), name=f"nnbackend-{number + 1}", daemon=True)
-            for number in range(threads - 1)
-        ]
-        for helper in self._helpers:
-            helper.start()
+        self._helpers: list[_Helper] = []
         atexit.register(self.stop)  # a thread in compiled code must not outlive it
+        with contextlib.suppress(RuntimeError):  # no more threads for this process, or it is about to end
+            for number in range(1, threads):
+                self._helpers.append(_Helper(self, number))
+        self.words[walk.TEAM_THREADS] = self.threads = 1 + len(self._helpers)
 
     def run(self, program: Shared) -> bool:
         """Run a program together; False where it must be run alone, since the team is at another, or the machine is busy."""
         begin = perf_counter()
-        if begin < self._alone_until or not self.leading.acquire(blocking=False):
+        if begin < self._alone_until:
             return False
-        try:
-            for number, asleep in enumerate(self._asleep):
-                if self.words[asleep]:
-                    self.words[asleep] = 0
-                    self._calls[number].release()
-            self._lead(None, self.address, program.address)
-        finally:
-            self.leading.release()
+        for helper in self._helpers:
+            helper.wake()
+        if not self._lead(None, self.address, program.address):
+            return False
         self._judge(program, perf_counter() - begin)
         return True
 
     def _judge(self, program: Shared, seconds: float) -> None:
-        if seconds < program.quickest:
-            program.quickest = seconds
-        elif seconds > STALLED * program.quickest + STALL_SECONDS:
+        stalled = seconds > STALLED * program.quickest + STALL_SECONDS
+        # Slowly forgotten: a program may have become slower for good, when its numbers did.
+        program.quickest = min(seconds, program.quickest * (1.1 if stalled else 1.001))
+        if stalled:
             now = perf_counter()
             recently = now < self._alone_until + 4 * self._alone_seconds
             self._alone_seconds = min(2 * self._alone_seconds, MOST_ALONE_SECONDS) if recently else ALONE_SECONDS
             self._alone_until = now + self._alone_seconds
 
-    def forget(self, program: Shared) -> None:
-        """See the function below."""
-        self._forget(None, self.address, program.address)
+    def pass_on(self, before: int, after: int) -> bool:
+        """Make `after` the leader where it was `before`."""
+        return bool(self._pass_on(None, self.address, before << 32 | after))
 
-    def _serve(self, number: int) -> None:
-        while not self.words[walk.TEAM_STOP]:
-            self._help(None, self.address, number + 1)
-            self._calls[number].acquire()
+    def help(self, number: int) -> bool:
+        """Join in until nothing is run for a while; whether to go on after a sleep."""
+        self._help(None, self.address, number)
+        return not self.words[walk.TEAM_STOP]
 
     def stop(self) -> None:
         """Let all helpers end."""
         atexit.unregister(self.stop)
         self.words[walk.TEAM_STOP] = 1
-        for call in self._calls:
-            call.release()
         for helper in self._helpers:
-            helper.join()
+            helper.end()
 
 
-_making = threading.Lock()
+class _Helper:
+    """A thread that joins in, and sleeps while there is nothing to do."""
+
+    def __init__(self, team: Team, number: int) -> None:
+        self._words = team.words
+        self._asleep = walk.TEAM_HELPERS + LINE * (number - 1) + walk.HELPER_ASLEEP
+        self._sleep = threading.Lock()  # held while there is no reason to wake
+        self._sleep.acquire()
+        self._thread = threading.Thread(
+            target=self._serve, args=(team, number), name=f"nnbackend-{number}", daemon=True
+        )
+        self._thread.start()
+
+    def _serve(self, team: Team, number: int) -> None:
+        while team.help(number):
+            self._sleep.acquire()
+
+    def wake(self) -> None:
+        """Wake it if it sleeps."""
+        if self._words[self._asleep]:  # until it is awake: to call twice does no harm
+            with contextlib.suppress(RuntimeError):  # was called, and is on its way
+                self._sleep.release()
+
+    def end(self) -> None:
+        """Return when it has ended, having been told to stop."""
+        while self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):
+                self._sleep.release()
+            self._thread.join(0.01)
+
+
+_making = threading.RLock()
 _team: Team | None = None
 
 
@@ -116,7 +138,7 @@ def team() -> Team:
     """The team of this process, made when it is first needed."""
     global _team
     if _team is None:
-        with _making:  # two would each have helpers that look at the other's programs
+        with _making:
             if _team is None:
                 _team = Team(min(thread_count(), MOST_PARTS))
     return _team
@@ -130,23 +152,30 @@ def disband() -> None:
         _team = None
 
 
+# A child process must not begin with half a program, whose other half nobody there would do: so a fork waits for the run that is
+# under way, though not for ever.
+_FORK_SECONDS = 5.0
+
+
 def _before_fork() -> None:
-    """A child must not begin with half a program, whose other half nobody there would do."""
     _making.acquire()
-    if _team is not None:
-        _team.leading.acquire()
+    end = perf_counter() + _FORK_SECONDS
+    while _team is not None and not _team.pass_on(walk.LED_BY_NOBODY, walk.LED_BY_A_FORK) and perf_counter() < end:
+        sleep(0)
 
 
 def _in_parent() -> None:
     if _team is not None:
-        _team.leading.release()
+        _team.pass_on(walk.LED_BY_A_FORK, walk.LED_BY_NOBODY)
     _making.release()
 
 
 def _in_child() -> None:
-    """Threads do not come along, so a child has a team of its own."""
+    """Threads do not come along, so a child has a team of its own, and none of the parent's to end."""
     global _team
-    _team = None
+    if _team is not None:
+        atexit.unregister(_team.stop)
+        _team = None
     _making.release()
 
 
@@ -154,16 +183,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
 
 
-def forget(program: Shared) -> None:
-    """Return when no helper looks at a program any more, so that its memory may be freed."""
-    if _team is not None:
-        _team.forget(program)
-
-
 class Shared:
     """Stages of items in the form that a team runs. An item is a list of entry points and the blocks they take.
 
-    It does not keep alive what the items use; whoever does must `forget` it before.
+    It does not keep alive what the items use.
     """
 
     def __init__(self, stages: Sequence[Sequence[np.ndarray]]) -> None:

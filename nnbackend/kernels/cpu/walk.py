@@ -20,12 +20,14 @@ from .entry import KernelType, for_c
 
 LINE = 8  # words in a cache line: what two threads write to lies in two of them
 
-# A team: how many programs were run, which now, the system's function for giving way, whether to stop, how many threads there
-# are. Then a line for each helper: the program it looks at, whether it sleeps, and how many programs it has seen run.
-TEAM_CALLS, TEAM_PROGRAM = 0, LINE
-TEAM_YIELD, TEAM_STOP, TEAM_THREADS = 2 * LINE, 2 * LINE + 1, 2 * LINE + 2
-TEAM_HELPERS = 3 * LINE
+# A team: how many programs were run, which now (0: none), who runs it (LED_BY_...), the system's function for giving way, whether
+# to stop, how many threads there are. Then a line for each helper: the program it looks at, whether it sleeps, and how many
+# programs it has seen run.
+TEAM_CALLS, TEAM_PROGRAM, TEAM_LED = 0, LINE, 2 * LINE
+TEAM_YIELD, TEAM_STOP, TEAM_THREADS = 3 * LINE, 3 * LINE + 1, 3 * LINE + 2
+TEAM_HELPERS = 4 * LINE
 HELPER_PROGRAM, HELPER_ASLEEP, HELPER_SEEN = 0, 1, 2
+LED_BY_NOBODY, LED_BY_A_RUN, LED_BY_A_FORK = 0, 1, 2
 
 # A program: the number of its run under way, and how many stages follow. A stage: how many items it has, where their code is
 # (for each the length and the address of a list of entry points and blocks), where the line of the first item is that says in
@@ -99,27 +101,40 @@ def _walk(team: int, program: int, run: int, member: int) -> None:
                         add(done, 1)
         looked = 0
         while load(done) < run * items:
-            if member != 0 and _word(program, PROGRAM_RUN) != run:
-                return  # a helper that slept: that run is over
             looked = _wait(looked, yielding)
 
 
 def _run_alone(kernel, length, code):  # type: ignore[no-untyped-def]
     _run(length, code)
+    return 0
 
 
 def _lead(kernel, team, program):  # type: ignore[no-untyped-def]
-    """Run a program, with whoever joins in."""
+    """Run a program with whoever joins in; 0 where somebody else is running one.
+
+    All of it is in here, where no signal of Python's can come in between. When it returns, no helper looks at the program, all
+    its items are done, and all marks bear this run's number: a helper that is late can take nothing.
+    """
+    if not replace(team + 8 * TEAM_LED, LED_BY_NOBODY, LED_BY_A_RUN):
+        return 0
     run = _word(program, PROGRAM_RUN) + 1
     store(program + 8 * PROGRAM_RUN, run)
     store(team + 8 * TEAM_PROGRAM, program)
     add(team + 8 * TEAM_CALLS, 1)
     _walk(team, program, run, 0)
+    store(team + 8 * TEAM_PROGRAM, 0)
+    for number in range(_word(team, TEAM_THREADS) - 1):
+        own, looked = team + 8 * (TEAM_HELPERS + LINE * number), 0
+        while _word(own, HELPER_PROGRAM) == program:
+            looked = _wait(looked, _word(team, TEAM_YIELD))
+    store(team + 8 * TEAM_LED, LED_BY_NOBODY)
+    return 1
 
 
 def _help(kernel, team, member):  # type: ignore[no-untyped-def]
     """Join in whatever program is run, until there is none for a while."""
     own = team + 8 * (TEAM_HELPERS + LINE * (member - 1))
+    store(own + 8 * HELPER_ASLEEP, 0)
     seen, looked = _word(own, HELPER_SEEN), 0
     while looked < LOOKS and _word(team, TEAM_STOP) == 0:
         calls = _word(team, TEAM_CALLS)
@@ -127,8 +142,8 @@ def _help(kernel, team, member):  # type: ignore[no-untyped-def]
             looked = _wait(looked, _word(team, TEAM_YIELD))
             continue
         seen, looked = calls, 0
-        # Say at which program it looks, and see whether it is still the one; `_forget` does the same two things in the other
-        # order, so what is read here is never freed.
+        # Say at which program it looks, and see whether it is still the one; `_lead` does the same two things in the other
+        # order before it returns, so what is read here is never freed.
         program = _word(team, TEAM_PROGRAM)
         store(own + 8 * HELPER_PROGRAM, program)
         if program != 0 and _word(team, TEAM_PROGRAM) == program:
@@ -136,41 +151,38 @@ def _help(kernel, team, member):  # type: ignore[no-untyped-def]
         store(own + 8 * HELPER_PROGRAM, 0)
     store(own + 8 * HELPER_SEEN, seen)
     store(own + 8 * HELPER_ASLEEP, 1)
+    return 0
 
 
-def _forget(kernel, team, program):  # type: ignore[no-untyped-def]
-    """Return when no other thread looks at a program, nor will."""
-    replace(team + 8 * TEAM_PROGRAM, program, 0)
-    for number in range(_word(team, TEAM_THREADS) - 1):
-        own, looked = team + 8 * (TEAM_HELPERS + LINE * number), 0
-        while _word(own, HELPER_PROGRAM) == program:
-            looked = _wait(looked, _word(team, TEAM_YIELD))
+def _pass_on(kernel, team, words):  # type: ignore[no-untyped-def]
+    """Who leads: from whom, in the upper half of `words`, to whom, in the lower; 0 where it was not the one."""
+    return 1 if replace(team + 8 * TEAM_LED, words >> 32, words & 0xFFFFFFFF) else 0
 
 
 @functools.cache
-def _for_python(function: Callable[..., Any]) -> Callable[[None, int, int], None]:
+def _for_python(function: Callable[..., Any]) -> Callable[[None, int, int], int]:
     """The function for Python to call; it lets go of the interpreter's lock meanwhile."""
-    compiled = for_c(function, types.void(KernelType("", ()), types.int64, types.int64))
-    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(compiled.address)
+    compiled = for_c(function, types.int64(KernelType("", ()), types.int64, types.int64))
+    call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(compiled.address)
     call.compiled = compiled  # type: ignore[attr-defined]  # keeps the code
     return call
 
 
-def run_alone() -> Callable[[None, int, int], None]:
+def run_alone() -> Callable[[None, int, int], int]:
     """(length, address of a list of entry points and blocks): call them one after the other."""
     return _for_python(_run_alone)
 
 
-def lead() -> Callable[[None, int, int], None]:
-    """(team, program): run the program."""
+def lead() -> Callable[[None, int, int], int]:
+    """(team, program): run the program; 0 where the team is running another."""
     return _for_python(_lead)
 
 
-def join_in() -> Callable[[None, int, int], None]:
+def join_in() -> Callable[[None, int, int], int]:
     """(team, number of the helper): help until nothing is run for a while."""
     return _for_python(_help)
 
 
-def forget() -> Callable[[None, int, int], None]:
-    """(team, program): return when no helper looks at the program any more."""
-    return _for_python(_forget)
+def pass_on() -> Callable[[None, int, int], int]:
+    """(team, from << 32 | to): make somebody else the leader; 0 where it was another than `from`."""
+    return _for_python(_pass_on)
