@@ -7,11 +7,11 @@ import csv
 import errno
 import json
 import os
-import statistics
 import re
 import resource
 import select
 import signal
+import statistics
 import subprocess
 import sys
 import time
