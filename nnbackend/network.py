@@ -248,19 +248,17 @@ class Network:
 
     def answer(self, inputs: Any) -> Any:
         """The predictions, valid until the next call. A small batch is copied, and the pass for its shape replayed."""
-        xp = self.model.xp
-        if inputs.size > REPLAYED or not self._may_replay:
-            with xp.product_threads(
-                len(inputs), sys.maxsize
-            ):  # NumPy's products, also where a callback of training asks
+        replayed = self._answers.get(inputs.shape)
+        if replayed is not None:
+            return replayed(inputs)
+        # NumPy's products, also where a callback of training asks: a replay will be outside of any block.
+        with self.model.xp.product_threads(len(inputs), sys.maxsize):
+            if inputs.size > REPLAYED or not self._may_replay:
                 return self.forward(inputs)
-        if inputs.shape not in self._answers:
             if len(self._answers) == REPLAYED_SHAPES:
                 self._answers.pop(next(iter(self._answers)))
-            self._answers[inputs.shape] = _Answer(self, inputs.shape)
-            with xp.product_threads(len(inputs), sys.maxsize):  # as it will be replayed, outside of any block
-                return self._answers[inputs.shape](inputs)
-        return self._answers[inputs.shape](inputs)
+            self._answers[inputs.shape] = replayed = _Answer(self, inputs.shape)
+            return replayed(inputs)
 
     @contextlib.contextmanager
     def computing(self, samples: int) -> Iterator[None]:

@@ -26,5 +26,7 @@ def team_of(threads: int) -> Iterator[None]:
 
 
 def _disband() -> None:
-    team.disband()
+    if team._team is not None:
+        team._team.stop()
+        team._team = None
     cores.thread_count.cache_clear()

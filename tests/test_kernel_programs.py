@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -213,25 +214,31 @@ def test_train_continues_as_if_it_had_not_been_interrupted(parallel, monkeypatch
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 
+def allocated(run: Callable[[], Any]) -> tuple[int, int]:
+    """The bytes that fifty runs keep, and the most that they have on top at a time."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        for _ in range(50):
+            run()
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return after - before, peak - before
+
+
 @pytest.mark.parametrize("kernels", ["auto", "reference"])
 @pytest.mark.parametrize("batch_size", [None, 100])
 def test_training_keeps_no_memory_from_step_to_step(kernels, batch_size):
     """What a step allocates on top is given back: with kernels a few small objects of Python's, no array."""
     trained = model(backend=nn.get_backend("cpu", kernels=kernels))
     training = recorded(trained, batch_size)
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        with trained.xp.quiet():
-            for _ in range(50):
-                training.run()
-        after, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert after - before < 1024
+    with trained.xp.quiet():
+        kept, most = allocated(training.run)
+    assert kept < 1024
     if kernels == "auto":
-        assert peak - before < 100 * 40 * 4 / 2  # half of the smallest hidden layer's output
+        assert most < 100 * 40 * 4 / 2  # half of the smallest hidden layer's output
 
 
 def test_a_step_that_threads_share_allocates_no_array():
@@ -243,24 +250,13 @@ def test_a_step_that_threads_share_allocates_no_array():
     X, y = rng.standard_normal((600, 100)).astype(np.float32), rng.integers(0, 10, 600)
     with team_of(2), trained.built.computing(200):
         inputs, targets = trained.built.prepare(X, y, for_training=True)
-        training = Pass(
-            trained, Batches(trained.xp, inputs, targets, 200), Records(trained.xp, 4000), trained.built.training_step
-        )
+        batches = Batches(trained.xp, inputs, targets, 200)
+        training = Pass(trained, batches, Records(trained.xp, 4000), trained.built.training_step)
         training.run()
         training.run()
-        tracemalloc.start()
-        try:
-            before, _ = tracemalloc.get_traced_memory()
-            tracemalloc.reset_peak()
-            for _ in range(50):
-                training.run()
-            after, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-    assert after - before < 1024
-    assert (
-        peak - before < 200 * 128 * 4 / 4
-    )  # a quarter of a hidden layer's output; threads that wake take some kilobytes
+        kept, most = allocated(training.run)
+    assert kept < 1024
+    assert most < 200 * 128 * 4 / 4  # a quarter of a hidden layer's output; threads that wake take some kilobytes
 
 
 # -- Numba absent, cache absent ----------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ import pytest
 from threadpoolctl import threadpool_info
 
 import nnbackend as nn
-from nnbackend.backend import blas
 from nnbackend.backend.blas import SMALL_PRODUCT, one_thread_a_product
+from nnbackend.kernels.cpu import cores
 
 
 def threads() -> int:
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def nobody_has_decided(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in blas.VARIABLES:
+    for name in cores.LIMITS:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -48,7 +48,7 @@ def test_one_thread_for_small_products_and_as_before_after_them():
     assert threads() == before
 
 
-@pytest.mark.parametrize("name", blas.VARIABLES)
+@pytest.mark.parametrize("name", cores.LIMITS)
 def test_whoever_set_a_variable_has_decided(monkeypatch, name):
     before = threads()
     monkeypatch.setenv(name, str(before))
@@ -70,6 +70,7 @@ def test_blocks_at_the_same_time():
         thread.start()
         assert inside.wait(10)
         assert threads() == 1
+    assert threads() == 1, "the other block is not left yet"
     leave.set()
     thread.join()
     assert threads() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,11 +16,10 @@ from threadpoolctl import ThreadpoolController
 
 import nnbackend as nn
 from nnbackend import ops
-from nnbackend.backend import blas
 
 pytest.importorskip("numba", reason="the CPU kernels need Numba: pip install '.[jit]'")
 
-from nnbackend.kernels.cpu import gemm, link, openblas, overrides
+from nnbackend.kernels.cpu import cores, gemm, link, openblas, overrides
 from tests.teams import team_of
 
 pytestmark = pytest.mark.skipif(not gemm.available(), reason="NumPy has no OpenBLAS here: products are left to it")
@@ -185,31 +185,63 @@ def test_blocks_of_large_products_leave_them_to_numpy():
 
 def test_training_beside_other_training_gives_the_same_bits(monkeypatch):
     """Whoever begins or ends first: what is called here or left to NumPy is decided by a network's own sizes."""
-    for name in blas.VARIABLES:
+    for name in cores.LIMITS:
         monkeypatch.delenv(name, raising=False)
 
-    def parameters(hidden: int) -> np.ndarray:
-        rng = np.random.default_rng(hidden)
-        X, y = rng.standard_normal((600, 64)).astype(np.float32), rng.integers(0, 3, 600)
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((1280, 784)).astype(np.float32), rng.integers(0, 10, 1280)
+
+    def parameters(epochs: int) -> np.ndarray:
         model = nn.Model(
-            [nn.Dense(64, hidden), nn.ReLU(), nn.Dense(hidden, hidden), nn.ReLU(), nn.Dense(hidden, 3), nn.Softmax()],
+            [nn.Dense(784, 128), nn.ReLU(), nn.Dense(128, 128), nn.ReLU(), nn.Dense(128, 10), nn.Softmax()],
             loss=nn.CategoricalCrossentropy(), optimizer=nn.Adam(0.01), seed=1,
         )  # fmt: skip
-        model.train(X, y, epochs=40 if hidden < 100 else 10, print_every=0)
+        model.train(X, y, epochs=epochs, batch_size=128, print_every=0)
         return np.array(model.parameter_buffer.values)
 
+    lengths = (3, 40, 8)  # the first to begin ends first: what it set must hold for the others
     with team_of(2):
-        alone = {hidden: parameters(hidden) for hidden in (64, 65, 100)}
+        alone = [parameters(epochs) for epochs in lengths]
         for _ in range(3):
-            with ThreadPoolExecutor(3) as pool:
-                beside = dict(zip(alone, pool.map(parameters, alone), strict=True))
-            for hidden, expected in alone.items():
-                np.testing.assert_array_equal(beside[hidden], expected, err_msg=f"{hidden} neurons")
+            with ThreadPoolExecutor(len(lengths)) as pool:
+                beside = list(pool.map(parameters, lengths))
+            for epochs, found, expected in zip(lengths, beside, alone, strict=True):
+                np.testing.assert_array_equal(found, expected, err_msg=f"{epochs} epochs")
+
+
+def test_what_a_network_was_promised_holds_when_others_end_first(monkeypatch):
+    """Training that began inside another thread's block has products of one thread to its end."""
+    for name in cores.LIMITS:
+        monkeypatch.delenv(name, raising=False)
+    library = openblas.openblas()
+    assert library is not None
+    begun, left = threading.Event(), threading.Event()
+    seen: list[tuple[int, bool]] = []
+
+    class Asks(nn.Callback):
+        def on_epoch(self, *_: Any, **__: Any) -> None:
+            seen.append((library.get_threads(), gemm._thread.calling))
+            begun.set()
+            left.wait(10)
+
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((260, 50)).astype(np.float32), rng.integers(0, 10, 260)
+    model = image_model()
+    library.set_threads(2)
+    training = threading.Thread(
+        target=lambda: model.train(X, y, epochs=3, batch_size=130, print_every=0, callbacks=[Asks()])
+    )
+    with nn.get_backend("cpu").product_threads(128, 784 * 128):
+        training.start()
+        assert begun.wait(30)
+    left.set()
+    training.join()
+    assert seen == [(1, True)] * 3
 
 
 def test_predictions_are_numpys_products_wherever_they_are_asked_for(monkeypatch):
     """A callback of training asks for a shape first; what was recorded then is replayed outside of it."""
-    for name in blas.VARIABLES:
+    for name in cores.LIMITS:
         monkeypatch.delenv(name, raising=False)
     made: list[Any] = []
     original = link.Program
@@ -263,7 +295,7 @@ def trained(threads: int) -> np.ndarray:
 
 
 def test_a_training_step_with_products_is_one_program_and_has_the_same_bits_with_any_number_of_threads(monkeypatch):
-    for name in blas.VARIABLES:
+    for name in cores.LIMITS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(link, "PARALLEL_WORK", 1000)
     made = []

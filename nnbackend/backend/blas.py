@@ -2,9 +2,9 @@
 
 A BLAS shares even small products among all cores, whose threads then wait for each other. On idle cores that gains next to
 nothing for a network of such products; where another program holds one of the cores, each product waits for it, and
-training was 37 to 90 times slower (docs/performance.md). Kernels share out products of a middling size in a way that does not
-wait (`kernels/cpu/team.py`). The rule looks at sizes alone and not at the machine's load, so that the same run gives the
-same bits.
+training was up to a hundred times slower (docs/performance.md). Kernels share out products of a middling size in a way that
+does not wait (`kernels/cpu/team.py`). The rule looks at sizes alone and not at the machine's load, so that the same run
+gives the same bits.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from ..kernels.cpu.cores import LIMITS, limits
+from ..kernels.cpu.cores import limits
 from ..kernels.cpu.openblas import OpenBLAS, openblas
 
 # Products of up to so many multiplications take one thread: 128 samples through 128 × 256 weights.
 SMALL_PRODUCT = 2**22
-
-# Whoever has set one of these has decided.
-VARIABLES = LIMITS
 
 
 class _Blocks:
@@ -66,7 +63,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def one_thread_a_product(wanted: bool) -> Iterator[None]:
-    """A block in which, if that is wanted, a product takes one thread."""
+    """A block in which, if that is wanted, a product takes one thread; whoever has set a variable has decided (`limits`)."""
     if not wanted or limits():
         yield
     elif (library := openblas()) is None:

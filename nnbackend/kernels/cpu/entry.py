@@ -122,9 +122,9 @@ _compiling = threading.Lock()
 
 def entry_point(loop: Loop, arguments: Sequence[Any]) -> int:
     """The address of the loop's entry point for such arguments, compiled or fetched from the cache when first asked for."""
-    kinds = tuple(_kind(argument) for argument in arguments)
-    key = loop.name, kinds
+    key = loop.name, tuple([_kind(argument) for argument in arguments])
     if key not in _entries:
+        kinds = tuple(_type(kind) for kind in key[1])
         with _compiling:
             LOOPS[loop.name] = loop
             _entries[key] = for_c(_entry, types.void(KernelType(loop.name, kinds), _WORDS))
@@ -132,6 +132,15 @@ def entry_point(loop: Loop, arguments: Sequence[Any]) -> int:
 
 
 def _kind(argument: Any) -> Any:
+    """What of an argument an entry point depends on: cheap to find and to compare, since every linked step is asked."""
     if isinstance(argument, np.ndarray):
-        return types.Array(from_dtype(argument.dtype), argument.ndim, "C")
-    return types.float64 if isinstance(argument, float) else types.int64
+        return argument.dtype.char, argument.ndim
+    return float if isinstance(argument, float) else int
+
+
+def _type(kind: Any) -> Any:
+    """Numba's type for it."""
+    if isinstance(kind, tuple):
+        char, dimensions = kind
+        return types.Array(from_dtype(np.dtype(char)), dimensions, "C")
+    return types.float64 if kind is float else types.int64

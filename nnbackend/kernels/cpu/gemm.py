@@ -22,7 +22,7 @@ from .compile import helper, loop
 from .openblas import openblas
 
 # Fewer rows than these in one call, and a BLAS spends much of its time on packing the other factor
-# (784 × 128 weights, AVX-512: 8 % more time a row with 64 rows than with 128, 35 % more with 32).
+# (784 × 128 weights, AVX-512: 7 % more time a row with 64 rows than with 128, 38 % more with 32).
 ROWS = 64
 
 # What is shared out here: up to so many multiplications (128 samples through 784 × 512 weights), or through so many weights, as

@@ -144,14 +144,6 @@ def team() -> Team:
     return _team
 
 
-def disband() -> None:
-    """End the helpers; the next program that is run has a new team."""
-    global _team
-    if _team is not None:
-        _team.stop()
-        _team = None
-
-
 # A child process must not begin with half a program, whose other half nobody there would do: so a fork waits for the run that is
 # under way, though not for ever.
 _FORK_SECONDS = 5.0
